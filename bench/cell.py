@@ -1,0 +1,198 @@
+"""What is asked: a cell is one frozen point of the grid, holding everything that can change a measurement."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self, get_type_hints
+
+# Bumped when the same cell would be measured differently (a new window, a new workload recipe), so that
+# cells from before and after never share an identity.
+MEASUREMENT_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSpec:
+    """The data of a workload, resolved: sizes are known, and a file is known by its content.
+
+    Attributes:
+        name: ``teacher``, ``tutorial``, ``breast_cancer`` or ``file``.
+        n_train: rows of the training split.
+        n_val: rows of the validation split.
+        features: columns of X.
+        noise: ``teacher`` only: probability that a label is flipped at random.
+        distribution: generated data only: ``normal`` or ``uniform`` features.
+        shuffle: whether every epoch draws a fresh order; without it rows are taken as they stand.
+        sha256: hash of the arrays for data that is stored rather than generated.
+        path: the user's file; where it lies does not change what is measured.
+        target: the label column of a user's file.
+    """
+
+    name: str
+    n_train: int
+    n_val: int
+    features: int
+    noise: float | None = None
+    distribution: str | None = None
+    shuffle: bool = True
+    sha256: str | None = None
+    path: str | None = None
+    target: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSpec:
+    """Dense(hidden) + ReLU, Dense(1); ``dtype`` is ``float32`` or ``float64`` for all of it."""
+
+    hidden: int = 64
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerSpec:
+    """``sgd``, ``momentum`` or ``adam`` with its settings; ``lr`` is the rate at the policy's base batch size."""
+
+    name: str = "adam"
+    lr: float = 1e-3
+    momentum: float = 0.9
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+
+
+@dataclass(frozen=True, kw_only=True)
+class LrPolicySpec:
+    """How the learning rate follows the batch size: ``constant``, ``linear`` or ``sqrt`` from ``base_batch_size``."""
+
+    name: str = "constant"
+    base_batch_size: int = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetSpec:
+    """How long a cell trains, and the training loss it is asked to reach.
+
+    Attributes:
+        epochs: passes over the training split.
+        target_fraction: the target lies this fraction of the way from the initial loss to the loss the
+            reference reaches after ``target_epochs`` epochs at ``target_batch_size``.
+        target_epochs: epochs of that reference training.
+        target_batch_size: batch size of that reference training.
+    """
+
+    epochs: int = 10
+    target_fraction: float = 0.5
+    target_epochs: int = 50
+    target_batch_size: int = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProtocolSpec:
+    """How a run is measured.
+
+    Attributes:
+        threads: compute threads the framework may use.
+        isolation: ``auto``, ``fork`` or ``spawn``.
+        steady_min_s: least steady time per run, in seconds.
+        steady_min_epochs: least number of steady epochs per run.
+        steady_max_s: most steady time per run, in seconds (at least one epoch is always timed).
+        timeout_s: hard limit for a run, in seconds.
+        stall_s: longest time without a sign of progress, in seconds.
+        memory: whether the first round adds a memory pass.
+    """
+
+    threads: int = 1
+    isolation: str = "auto"
+    steady_min_s: float = 0.3
+    steady_min_epochs: int = 3
+    steady_max_s: float = 10.0
+    timeout_s: float = 600.0
+    stall_s: float = 120.0
+    memory: bool = True
+
+
+# Settings that say where, how long or how patiently, never what is measured.
+_NOT_IDENTITY = {
+    "batch_size_label", "python", "data.path", "data.target", "protocol.timeout_s", "protocol.stall_s", "protocol.memory",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One point of the grid.
+
+    Attributes:
+        framework: ``pytorch``, ``keras`` or ``reference``.
+        backend: Keras' backend (``tensorflow``, ``jax``, ``torch``); None elsewhere.
+        loop: ``idiomatic``, ``eager``, ``compiled`` or ``fused``.
+        device: ``cpu``, ``gpu`` or ``tpu``.
+        batch_size: rows per step, 1 to ``data.n_train``.
+        batch_size_label: what the user wrote: the number, or ``full``.
+        defaults: ``pinned`` (the same arithmetic everywhere: loss from logits, one epsilon) or ``framework``
+            (what each framework's tutorial gives: sigmoid output, its own epsilon).
+        seed: seeds data, split, weights and orders, together with the round and the purpose.
+        python: interpreter of the worker; None is the harness's own.
+    """
+
+    framework: str
+    loop: str
+    device: str
+    batch_size: int
+    batch_size_label: str
+    data: DataSpec
+    backend: str | None = None
+    network: NetworkSpec = NetworkSpec()
+    optimizer: OptimizerSpec = OptimizerSpec()
+    lr_policy: LrPolicySpec = LrPolicySpec()
+    budget: BudgetSpec = BudgetSpec()
+    protocol: ProtocolSpec = ProtocolSpec()
+    defaults: str = "pinned"
+    seed: int = 0
+    python: str | None = None
+
+    @property
+    def id(self) -> str:
+        """A readable slug and a hash of everything that can change the measurement."""
+        identity = {"measurement_version": MEASUREMENT_VERSION} | _identity(self.to_plain(), prefix="")
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        return f"{self.family}-b{self.batch_size}-{digest[:10]}"
+
+    @property
+    def family(self) -> str:
+        """Framework, backend, loop and device: what shares a curve over batch sizes."""
+        return "-".join(part for part in (self.framework, self.backend, self.loop, self.device) if part)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of one epoch, the short last batch included."""
+        return -(-self.data.n_train // self.batch_size)
+
+    def to_plain(self) -> dict[str, Any]:
+        """The cell as JSON-ready values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+        """The cell that ``to_plain`` described.
+
+        Raises:
+            TypeError: a key is missing or unknown.
+        """
+        hints = get_type_hints(cls)
+        return cls(
+            **{
+                key: hints[key](**value) if dataclasses.is_dataclass(hints.get(key)) else value
+                for key, value in plain.items()
+            }
+        )
+
+
+def _identity(plain: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {
+        key: _identity(value, f"{prefix}{key}.") if isinstance(value, dict) else value
+        for key, value in plain.items()
+        if f"{prefix}{key}" not in _NOT_IDENTITY
+    }

@@ -1,0 +1,269 @@
+"""What was seen: plain records, units in their names, read back by other programs.
+
+History of the format (``SCHEMA_VERSION``):
+
+1. First version.
+
+Everything here is the standard library alone, because workers run in interpreters that may hold nothing but a
+framework and NumPy. Records hold raw times; medians, intervals and ratios are derived by ``bench.analysis``.
+A value that does not exist is None and its reason stands beside it: never 0, never a guess.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+SCHEMA_VERSION = 1
+
+
+class Status(StrEnum):
+    """How a run ended; always a row, never a gap."""
+
+    OK = "ok"
+    TARGET_NOT_REACHED = "target_not_reached"
+    DIVERGED = "diverged"
+    OOM = "oom"
+    TIMEOUT = "timeout"
+    CRASHED = "crashed"
+    ERROR = "error"
+    UNAVAILABLE = "unavailable"
+    INTERRUPTED = "interrupted"
+    INVALID = "invalid"
+
+    @property
+    def measured(self) -> bool:
+        """Whether the run's timing counts. A run that missed its target is timed all the same."""
+        return self in (Status.OK, Status.TARGET_NOT_REACHED)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the sweep's exit code must tell of it. What is absent here is said, but is no failure."""
+        return not self.measured and self is not Status.UNAVAILABLE
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseTimes:
+    """Seconds of each phase of a run, in order; a phase never reached is None.
+
+    Attributes:
+        start_s: from the request until the worker was ready: process and imports (a fork from a template
+            has only the fork here).
+        build_s: model and optimizer.
+        data_to_device_s: moving the data set.
+        first_step_s: one step of every batch shape: trace and compile.
+        training_s: sum of the training windows.
+        evaluation_s: evaluation between the training windows.
+        steady_s: sum of the steady windows.
+    """
+
+    start_s: float | None = None
+    build_s: float | None = None
+    data_to_device_s: float | None = None
+    first_step_s: float | None = None
+    training_s: float | None = None
+    evaluation_s: float | None = None
+    steady_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepRecord:
+    """One training step: its epoch and step (both from 0), the rows in its batch, their mean loss."""
+
+    epoch: int
+    step: int
+    batch_samples: int
+    loss: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochRecord:
+    """One epoch of a phase (``training`` or ``steady``).
+
+    ``window_ns`` is the timed window; losses and accuracies are those of the weights after the epoch, over the
+    whole split, and exist in the training phase only.
+    """
+
+    phase: str
+    epoch: int
+    samples: int
+    updates: int
+    window_ns: int
+    train_loss: float | None = None
+    train_accuracy: float | None = None
+    val_loss: float | None = None
+    val_accuracy: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryRecord:
+    """The memory pass: three different things, never one column.
+
+    Attributes:
+        baseline_rss_bytes: resident set of the warmed-up process before it trains.
+        peak_rss_bytes: its highest resident set while it trains.
+        rss_over_baseline_bytes: the difference.
+        rss_reason: why those are None.
+        device_peak_bytes: the framework's allocator or compiler figure for training, above what was held before.
+        device_peak_source: where that figure comes from.
+        device_peak_reason: why it is None.
+        isolation: ``fork`` or ``spawn``: resident sets of the two are not comparable.
+        steps: training steps of the pass.
+    """
+
+    baseline_rss_bytes: int | None = None
+    peak_rss_bytes: int | None = None
+    rss_over_baseline_bytes: int | None = None
+    rss_reason: str | None = None
+    device_peak_bytes: int | None = None
+    device_peak_source: str | None = None
+    device_peak_reason: str | None = None
+    isolation: str | None = None
+    steps: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerOutcome:
+    """What a worker writes of itself (``outcome.json``), next to ``trace.npz`` with its steps and epochs.
+
+    ``environment`` holds versions, flags in force, threads and the like: plain JSON values.
+    ``step_stride`` is 1 where every step's loss is stored, k where every k-th is.
+    """
+
+    status: Status
+    reason: str | None = None
+    device_name: str | None = None
+    phases: PhaseTimes = PhaseTimes()
+    initial_train_loss: float | None = None
+    initial_val_loss: float | None = None
+    step_stride: int = 1
+    environment: dict[str, Any] = field(default_factory=dict)
+    memory: MemoryRecord | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """One run, final (``result.json``): the worker's outcome and what the supervisor saw of the process.
+
+    Attributes:
+        cell_id: the cell run.
+        round: the pass over all cells it belongs to, from 0.
+        order_in_round: its place in that pass, from 0; None for a cell that was never started.
+        status: how it ended.
+        reason: why, for every status but ``ok``.
+        started_at: UTC, ISO 8601.
+        wall_s: from the supervisor's first act to the record, memory pass included.
+        isolation: ``fork``, ``spawn`` or None where nothing was started.
+        exit_code: the worker's exit code, None where a signal ended it.
+        exit_signal: that signal's name.
+        target_loss: the training loss to reach; None where the sweep has none.
+        import_s: the framework's import, paid once by the template; None for ``spawn`` (it is in ``start_s``).
+        memory_wall_s: wall time of the memory pass.
+        parity: largest per-step loss difference against the reference; None until a parity gate ran.
+        parity_reason: why that is None.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    cell_id: str
+    round: int
+    order_in_round: int | None
+    status: Status
+    reason: str | None = None
+    started_at: str
+    wall_s: float | None = None
+    isolation: str | None = None
+    exit_code: int | None = None
+    exit_signal: str | None = None
+    device_name: str | None = None
+    target_loss: float | None = None
+    import_s: float | None = None
+    phases: PhaseTimes = PhaseTimes()
+    initial_train_loss: float | None = None
+    initial_val_loss: float | None = None
+    step_stride: int = 1
+    memory: MemoryRecord = MemoryRecord()
+    memory_wall_s: float | None = None
+    environment: dict[str, Any] = field(default_factory=dict)
+    parity: float | None = None
+    parity_reason: str | None = "no parity gate ran"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedCell:
+    """A cell of a sweep: its plain form, its target, and why it cannot run here (None: it can)."""
+
+    id: str
+    cell: dict[str, Any]
+    target_loss: float | None = None
+    unavailable_reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepRecord:
+    """A sweep (``sweep.json``), written before its first run.
+
+    Attributes:
+        name: the folder's name.
+        created_at: UTC, ISO 8601.
+        bench_version: version of the harness.
+        command: what the user typed.
+        overrides: the Hydra overrides in force.
+        seed: seeds the order of the rounds.
+        rounds: for every round the ids of the cells that can run, in their order.
+        cells: every cell of the grid, those that cannot run included.
+        config: the resolved config that the grid varies.
+        targets: for every workload the losses its target was computed from.
+        machine: processor, cores, memory, devices, governor, load, operating system.
+        software: versions of Python and of every package that matters.
+        git: commit and whether the tree was dirty; None outside a checkout.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    name: str
+    created_at: str
+    bench_version: str
+    command: list[str]
+    overrides: list[str]
+    seed: int
+    rounds: list[list[str]]
+    cells: list[PlannedCell]
+    config: dict[str, Any]
+    targets: list[dict[str, Any]] = field(default_factory=list)
+    machine: dict[str, Any] = field(default_factory=dict)
+    software: dict[str, Any] = field(default_factory=dict)
+    git: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRequest:
+    """What a worker is asked to do (``request.json``).
+
+    Attributes:
+        cell: the cell, plain.
+        round: seeds weights and orders.
+        kind: ``timing`` or ``memory``.
+        folder: where the outcome goes; absolute.
+        data_file: ``.npz`` with the arrays, for data that is stored rather than generated; absolute.
+        target_loss: the training loss to reach.
+        requested_ns: ``perf_counter_ns`` of the supervisor when it asked (one clock per machine).
+        environment: variables to set before the framework starts.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    cell_id: str
+    cell: dict[str, Any]
+    round: int
+    order_in_round: int
+    kind: str = "timing"
+    folder: str
+    data_file: str | None = None
+    target_loss: float | None = None
+    requested_ns: int = 0
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def to_plain(record: Any) -> dict[str, Any]:
+    """A record as JSON-ready values."""
+    return dataclasses.asdict(record)
