@@ -1,0 +1,98 @@
+"""Where everything of a sweep lies on disk; other programs rely on these names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run: ``runs/<cell-id>/r<round>/``."""
+
+    path: Path
+
+    @property
+    def request(self) -> Path:
+        """What the worker was asked."""
+        return self.path / "request.json"
+
+    @property
+    def result(self) -> Path:
+        """The final record; a run without it has not happened."""
+        return self.path / "result.json"
+
+    @property
+    def trace(self) -> Path:
+        """Per-step losses and per-epoch rows."""
+        return self.path / "trace.parquet"
+
+    @property
+    def log(self) -> Path:
+        """Everything the worker printed."""
+        return self.path / "worker.log"
+
+
+@dataclass(frozen=True)
+class SweepFolder:
+    """The folder of one sweep: ``results/<sweep>/``."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The sweep's name."""
+        return self.path.name
+
+    @property
+    def sweep_json(self) -> Path:
+        """Plan, config, machine, software and git state."""
+        return self.path / "sweep.json"
+
+    @property
+    def journal(self) -> Path:
+        """One line per event."""
+        return self.path / "journal.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        """Held while a sweep writes here."""
+        return self.path / ".lock"
+
+    @property
+    def data(self) -> Path:
+        """Data sets that are stored rather than generated."""
+        return self.path / "data"
+
+    @property
+    def runs(self) -> Path:
+        """All run folders."""
+        return self.path / "runs"
+
+    @property
+    def tables(self) -> Path:
+        """Derived tables."""
+        return self.path / "tables"
+
+    @property
+    def figures(self) -> Path:
+        """Derived figures."""
+        return self.path / "figures"
+
+    @property
+    def report_html(self) -> Path:
+        """The report to open in a browser."""
+        return self.path / "report.html"
+
+    @property
+    def report_md(self) -> Path:
+        """The report to paste into a pull request."""
+        return self.path / "report.md"
+
+    def run(self, cell_id: str, round_: int) -> RunFolder:
+        """The folder of one run."""
+        return RunFolder(self.runs / cell_id / f"r{round_}")
+
+    def run_folders(self) -> list[RunFolder]:
+        """Every run folder there is, in a fixed order."""
+        return [RunFolder(path) for path in sorted(self.runs.glob("*/r*"))]

@@ -1,0 +1,114 @@
+"""Writes records so that a crash at any moment leaves either the old file or the whole new one."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bench.errors import StorageError
+from bench.records import RunResult, SweepRecord, to_plain
+from bench.store.layout import RunFolder, SweepFolder
+
+TRACE_SCHEMA = pa.schema(
+    [
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("phase", pa.string(), nullable=False),
+        pa.field("epoch", pa.int32(), nullable=False),
+        pa.field("step", pa.int64()),
+        pa.field("batch_samples", pa.int32()),
+        pa.field("loss", pa.float64()),
+        pa.field("samples", pa.int64()),
+        pa.field("updates", pa.int64()),
+        pa.field("window_ns", pa.int64()),
+        pa.field("train_loss", pa.float64()),
+        pa.field("train_accuracy", pa.float64()),
+        pa.field("val_loss", pa.float64()),
+        pa.field("val_accuracy", pa.float64()),
+    ]
+)
+
+
+def write_sweep(folder: SweepFolder, record: SweepRecord) -> None:
+    """Writes ``sweep.json``.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    write_json(folder.sweep_json, to_plain(record))
+
+
+def write_result(folder: RunFolder, result: RunResult, trace: pa.Table | None = None) -> None:
+    """Writes ``trace.parquet`` and then ``result.json``, whose presence says that the run is complete.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    if trace is not None:
+        write_parquet(folder.trace, trace.cast(TRACE_SCHEMA))
+    write_json(folder.result, to_plain(result))
+
+
+def write_json(path: Path, plain: Mapping[str, Any]) -> None:
+    """Writes JSON aside, syncs it and renames it; NaN and infinity are refused, being no JSON.
+
+    Raises:
+        StorageError: the path cannot be written.
+    """
+    write_bytes(path, (json.dumps(plain, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode())
+
+
+def write_parquet(path: Path, table: pa.Table) -> None:
+    """Writes Parquet with page checksums: a flipped byte is noticed on a checked read.
+
+    Raises:
+        StorageError: the path cannot be written.
+    """
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+    write_bytes(path, sink.getvalue().to_pybytes())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file aside, syncs it, renames it into place and syncs its folder.
+
+    Raises:
+        StorageError: the path cannot be written.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with aside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise storage_error(path, error) from error
+
+
+def sync_folder(path: Path) -> None:
+    """Makes a rename inside the folder last through a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def storage_error(path: Path, error: OSError) -> StorageError:
+    """The user's words for a failed write."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return StorageError(
+        f"cannot write {path}: {error.strerror or error}",
+        "every record must reach the disk before the sweep goes on",
+        "free some space and run again" if full else "choose a folder you may write to with sweep.dir=PATH",
+    )
