@@ -1,0 +1,35 @@
+"""The journal: one line of JSON per event, appended and synced, never rewritten."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from typing import Any
+
+from bench.store.layout import SweepFolder
+from bench.store.writer import storage_error
+
+
+def append(folder: SweepFolder, event: str, **details: Any) -> None:
+    """Appends one event and waits until it is on the disk.
+
+    Raises:
+        StorageError: the journal cannot be written.
+    """
+    line = json.dumps({"event": event, "at": now(), **details}, allow_nan=False, ensure_ascii=False) + "\n"
+    try:
+        # O_APPEND: lines of launchers that run jobs side by side never interleave.
+        descriptor = os.open(folder.journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(descriptor, line.encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise storage_error(folder.journal, error) from error
+
+
+def now() -> str:
+    """The time of day in UTC, ISO 8601 with milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
