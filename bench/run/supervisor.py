@@ -1,0 +1,164 @@
+"""The supervisor: one run from request to record. It starts a worker, waits, and always returns normally.
+
+However a worker ends, its run gets a row; only storage that cannot be written, and the user, stop a sweep.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from bench.cell import Cell
+from bench.engines import catalogue
+from bench.records import MemoryRecord, PlannedCell, RunRequest, RunResult, Status, WorkerOutcome
+from bench.run.attempt import Attempt, attempt
+from bench.run.templates import templates
+from bench.run.worker import HEARTBEAT, OUTCOME, TRACE
+from bench.store import journal
+from bench.store.layout import RunFolder, SweepFolder
+from bench.store.trace import read_worker_trace
+from bench.store.writer import write_result
+
+def run_cell(
+    folder: SweepFolder,
+    cell: Cell,
+    *,
+    round_: int,
+    order_in_round: int,
+    target_loss: float | None = None,
+    data_file: Path | None = None,
+) -> RunResult:
+    """Runs one cell once, in a process of its own, and stores what came of it.
+
+    In the first round a second process takes the memory pass, which no timing sees.
+
+    Raises:
+        StorageError: the record cannot be written.
+    """
+    run_folder = folder.run(cell.id, round_)
+    started_at, began_s = journal.now(), time.monotonic()
+    journal.append(folder, "run_started", cell_id=cell.id, round=round_)
+    request = RunRequest(
+        cell_id=cell.id,
+        cell=cell.to_plain(),
+        round=round_,
+        order_in_round=order_in_round,
+        folder=str(run_folder.path.resolve()),
+        data_file=None if data_file is None else str(data_file.resolve()),
+        target_loss=target_loss,
+        environment=catalogue.environment_variables(
+            cell.framework, cell.backend, cell.protocol.threads, device=cell.device
+        ),
+    )
+    timing = attempt(request, run_folder.request, run_folder.log)
+    memory, memory_wall_s = _memory_pass(request, run_folder, timing)
+    trace = _collect_trace(run_folder, timing)
+    result = _result(request, timing, started_at, time.monotonic() - began_s)
+    result = replace(result, memory=memory, memory_wall_s=memory_wall_s)
+    write_result(run_folder, result, trace)
+    _clean(run_folder)
+    journal.append(folder, "run_finished", **_told(result), samples_per_s=_throughput(trace))
+    return result
+
+
+def record_unavailable(folder: SweepFolder, planned: PlannedCell) -> RunResult:
+    """Stores the row of a cell that cannot run here, without starting anything."""
+    result = RunResult(
+        cell_id=planned.id,
+        round=0,
+        order_in_round=None,
+        status=Status.UNAVAILABLE,
+        reason=planned.unavailable_reason,
+        started_at=journal.now(),
+        parity_reason="the cell was not run",
+        memory=MemoryRecord(rss_reason="the cell was not run", device_peak_reason="the cell was not run"),
+    )
+    write_result(folder.run(planned.id, 0), result)
+    journal.append(folder, "run_unavailable", cell_id=planned.id, round=0, reason=planned.unavailable_reason)
+    return result
+
+
+def close_templates() -> None:
+    """Ends every template of this process."""
+    templates.close()
+
+
+def _memory_pass(request: RunRequest, folder: RunFolder, timing: Attempt) -> tuple[MemoryRecord, float | None]:
+    cell = Cell.from_plain(request.cell)
+    if not timing.status.measured:
+        return _no_memory(f"the run ended {timing.status.value}"), None
+    if not cell.protocol.memory:
+        return _no_memory("protocol.memory is off"), None
+    if request.round != 0:
+        return _no_memory("measured in round 0 only"), None
+    apart = folder.path / "memory"
+    apart.mkdir(parents=True, exist_ok=True)
+    passed = attempt(replace(request, kind="memory", folder=str(apart.resolve())), apart / "request.json", folder.log)
+    _clean(RunFolder(apart))
+    if passed.outcome is None or passed.outcome.memory is None:
+        return _no_memory(f"the memory pass ended {passed.status.value}: {passed.reason}"), passed.wall_s
+    return passed.outcome.memory, passed.wall_s
+
+
+def _no_memory(reason: str) -> MemoryRecord:
+    return MemoryRecord(rss_reason=reason, device_peak_reason=reason)
+
+
+def _collect_trace(folder: RunFolder, timing: Attempt) -> pa.Table | None:
+    return None if timing.outcome is None else read_worker_trace(folder.path / TRACE)
+
+
+def _result(request: RunRequest, timing: Attempt, started_at: str, wall_s: float) -> RunResult:
+    outcome = timing.outcome or WorkerOutcome(status=timing.status)
+    return RunResult(
+        cell_id=request.cell_id,
+        round=request.round,
+        order_in_round=request.order_in_round,
+        status=timing.status,
+        reason=timing.reason,
+        started_at=started_at,
+        wall_s=wall_s,
+        isolation=timing.isolation,
+        exit_code=timing.exit.code,
+        exit_signal=timing.exit.signal,
+        device_name=outcome.device_name,
+        target_loss=request.target_loss,
+        import_s=timing.import_s,
+        phases=outcome.phases,
+        initial_train_loss=outcome.initial_train_loss,
+        initial_val_loss=outcome.initial_val_loss,
+        step_stride=outcome.step_stride,
+        environment=outcome.environment,
+    )
+
+
+def _clean(folder: RunFolder) -> None:
+    """Removes what the worker left for us; the record holds it all."""
+    for left in (OUTCOME, TRACE, HEARTBEAT):
+        (folder.path / left).unlink(missing_ok=True)
+
+
+def _told(result: RunResult) -> dict[str, Any]:
+    return {
+        "cell_id": result.cell_id,
+        "round": result.round,
+        "status": result.status.value,
+        "reason": result.reason,
+        "wall_s": result.wall_s,
+    }
+
+
+def _throughput(trace: pa.Table | None) -> float | None:
+    """Median samples per second over the steady windows, for the progress display."""
+    if trace is None:
+        return None
+    steady = trace.filter(pc.equal(trace["phase"], "steady"))
+    if not len(steady):
+        return None
+    return float(np.median(steady["samples"].to_numpy() / (steady["window_ns"].to_numpy() / 1e9)))

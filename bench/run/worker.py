@@ -1,0 +1,201 @@
+"""The worker: reads a request, trains and measures, and leaves ``outcome.json`` and ``trace.npz`` behind.
+
+It never "returns" anything: what it has to say is written aside and renamed, so a worker that dies at any moment leaves
+either nothing or everything. An exception is an outcome too; what ends the process without one is judged by the
+supervisor.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import platform
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.cell import Cell
+from bench.engines import catalogue
+from bench.engines.base import Engine, Setup
+from bench.errors import Unavailable
+from bench.records import MemoryRecord, RunRequest, Status, WorkerOutcome, to_plain
+from bench.run.measure import MAX_STEPS_STORED, Conditions, Recorder, measure
+from bench.run.memory import measure_memory
+from bench.workload.data import load
+from bench.workload.schedule import batch_bounds, learning_rate
+
+OUTCOME, TRACE, HEARTBEAT = "outcome.json", "trace.npz", "heartbeat"
+_HEARTBEAT_S = 1.0
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "resource_exhausted", "resource exhausted", "bad_alloc", "oom when")  # fmt: skip
+
+
+def main(arguments: list[str]) -> int:
+    """The life of a fresh interpreter: one request, whose path is the only argument."""
+    follow_parent_in_death()
+    work(read_request(Path(arguments[0])), isolation="spawn")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # The record is on disk; a framework that crashes in its own tear-down must not put that in doubt.
+    os._exit(0)
+
+
+def read_request(path: Path) -> RunRequest:
+    """The request in a file."""
+    return RunRequest(**json.loads(path.read_text()))
+
+
+def work(request: RunRequest, *, isolation: str) -> None:
+    """Does what is asked and writes the outcome, whatever it is."""
+    recorder = Recorder()
+    memory: MemoryRecord | None = None
+    environment: dict[str, Any] = {}
+    try:
+        cell = Cell.from_plain(request.cell)
+        engine = make_engine(cell, request.round)
+        recorder.phases["start_s"] = (time.perf_counter_ns() - request.requested_ns) / 1e9
+        memory = _pass(request, cell, engine, recorder, isolation)
+        environment = engine.environment()
+    except Unavailable as error:
+        recorder.status, recorder.reason = Status.UNAVAILABLE, str(error)
+    except Exception as error:  # noqa: BLE001: every failure of a framework is this run's outcome, never lost
+        traceback.print_exc()
+        recorder.status, recorder.reason = status_of(error), f"{type(error).__name__}: {_first_line(error)}"
+    write_outcome(Path(request.folder), request, recorder, memory, environment)
+
+
+def _pass(
+    request: RunRequest, cell: Cell, engine: Engine, recorder: Recorder, isolation: str
+) -> MemoryRecord | None:
+    data_file = None if request.data_file is None else Path(request.data_file)
+    split = load(cell.data, cell.seed, data_file, cell.network.dtype)
+    conditions = Conditions(
+        cell=cell,
+        round_=request.round,
+        target_loss=request.target_loss,
+        alive=heartbeat(Path(request.folder) / HEARTBEAT),
+    )
+    if request.kind == "memory":
+        return measure_memory(engine, split, conditions, recorder, isolation=isolation)
+    measure(engine, split, conditions, recorder)
+    return None
+
+
+def make_engine(cell: Cell, round_: int) -> Engine:
+    """The engine of a cell.
+
+    Raises:
+        Unavailable: its framework cannot be imported.
+    """
+    try:
+        engine_class = catalogue.engine_class(cell.framework, cell.backend, cell.loop)
+    except ImportError as error:
+        raise Unavailable(f"{cell.framework} cannot be imported by {sys.executable}: {error}") from error
+    lr = learning_rate(cell.optimizer, cell.lr_policy, cell.batch_size)
+    return engine_class(Setup(cell=cell, lr=lr, native_seed=cell.seed * 1_000_003 + round_))
+
+
+def status_of(error: Exception) -> Status:
+    """``oom`` for an exception that says so, in any framework's words; else ``error``."""
+    text = f"{type(error).__name__}: {error}".lower()
+    out_of_memory = isinstance(error, MemoryError) or any(words in text for words in _OUT_OF_MEMORY)
+    return Status.OOM if out_of_memory else Status.ERROR
+
+
+def heartbeat(path: Path) -> Callable[[], None]:
+    """A sign of life for the supervisor: the file's time of change, at most once a second."""
+    path.touch()
+    last_s = time.monotonic()
+
+    def alive() -> None:
+        nonlocal last_s
+        if time.monotonic() - last_s >= _HEARTBEAT_S:
+            os.utime(path)
+            last_s = time.monotonic()
+
+    return alive
+
+
+def follow_parent_in_death() -> None:
+    """Ends this process group as soon as the supervisor's end of our standard input closes."""
+
+    def watch() -> None:
+        while os.read(0, 4096):
+            pass
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True, name="lifeline").start()
+
+
+def write_outcome(
+    folder: Path, request: RunRequest, recorder: Recorder, memory: MemoryRecord | None, environment: dict[str, Any]
+) -> None:
+    """Writes the trace and then the outcome, each aside and renamed."""
+    cell = Cell.from_plain(request.cell)
+    steps, stride = step_arrays(cell, recorder.step_losses)
+    if request.kind == "timing":
+        buffer = io.BytesIO()
+        np.savez(buffer, **steps, **epoch_arrays(recorder))  # type: ignore[arg-type]
+        _write(folder / TRACE, buffer.getvalue())
+    outcome = WorkerOutcome(
+        status=recorder.status,
+        reason=recorder.reason,
+        device_name=recorder.device_name,
+        phases=recorder.phase_times(),
+        initial_train_loss=_finite(recorder.initial_train_loss),
+        initial_val_loss=_finite(recorder.initial_val_loss),
+        step_stride=stride,
+        environment={"python": platform.python_version(), "executable": sys.executable} | environment,
+        memory=memory,
+    )
+    _write(folder / OUTCOME, json.dumps(to_plain(outcome), allow_nan=False).encode())
+
+
+def step_arrays(cell: Cell, losses: list[NDArray[np.float64]]) -> tuple[dict[str, NDArray[Any]], int]:
+    """The step columns of the trace, thinned to every k-th step where there are too many, and that k."""
+    samples = np.array([high - low for low, high in batch_bounds(cell.data.n_train, cell.batch_size)], dtype=np.int32)
+    every = np.concatenate(losses) if losses else np.empty(0)
+    stride = max(1, -(-len(every) // MAX_STEPS_STORED))
+    step = np.arange(0, len(every), stride, dtype=np.int64)
+    columns = {
+        "step_epoch": (step // len(samples)).astype(np.int32),
+        "step_step": step,
+        "step_batch_samples": samples[step % len(samples)],
+        "step_loss": every[step],
+    }
+    return columns, stride
+
+
+def epoch_arrays(recorder: Recorder) -> dict[str, NDArray[Any]]:
+    """The epoch columns of the trace; an evaluation that was not made is NaN."""
+    epochs = recorder.epochs
+    exact = {"phase": np.str_, "epoch": np.int32, "samples": np.int64, "updates": np.int64, "window_ns": np.int64}
+    columns = {f"epoch_{name}": np.array([getattr(e, name) for e in epochs], dtype) for name, dtype in exact.items()}
+    for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy"):
+        columns[f"epoch_{name}"] = np.array([getattr(epoch, name) for epoch in epochs], dtype=np.float64)
+    return columns
+
+
+def _write(path: Path, content: bytes) -> None:
+    aside = path.with_name(f".{path.name}.part")
+    with aside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and np.isfinite(value) else None
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
