@@ -1,0 +1,364 @@
+"""Writes a complete sweep folder without training anything: deterministic, plausible, as large as a test asks for.
+
+Speed follows t(B) = t0 + B/r for every family (FACTS' table of step times), with a log-normal factor per process; losses
+follow an exponential approach whose pace depends on the batch size as S(B) = S_min (1 + B_c/B) (McCandlish et al. 2018).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.cell import BudgetSpec, Cell, DataSpec, OptimizerSpec
+from bench.records import MemoryRecord, PhaseTimes, PlannedCell, RunResult, Status, SweepRecord
+from bench.store import journal
+from bench.store.layout import SweepFolder
+from bench.store.trace import trace_table
+from bench.store.writer import write_result, write_sweep
+
+BATCH_SIZES: tuple[int | str, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, "full")
+FASTEST = {"pytorch": "eager", "keras": "compiled", "reference": "eager"}
+FAILURES = (Status.DIVERGED, Status.TIMEOUT, Status.CRASHED, Status.OOM, Status.ERROR)
+INITIAL_LOSS, FLOOR_LOSS = 0.74, 0.30
+TARGET_LOSS = 0.53
+_CRITICAL_BATCH, _PACE_UPDATES = 50.0, 150.0
+_CREATED_AT = "2026-11-23T20:00:00.000+00:00"
+_NO_GPU = "no gpu: {framework} sees none on this machine"
+_REASONS = {
+    Status.DIVERGED: "the loss was not finite in epoch 0, at step 3: lower optimizer.lr",
+    Status.TIMEOUT: "longer than protocol.timeout_s=600",
+    Status.CRASHED: "the worker was ended by SIGKILL and left no record",
+    Status.OOM: "RuntimeError: can't allocate memory: <tried> 1 TiB",
+    Status.ERROR: "ValueError: <b>made & planted</b> by the test",
+}
+
+
+class Pace(NamedTuple):
+    """One family's step time, t0 + B/r in microseconds, and what comes before the first step, in seconds."""
+
+    t0_us: float
+    us_per_sample: float
+    first_step_s: float
+    start_s: float
+
+
+_PACES = {
+    ("pytorch", "idiomatic"): Pace(390.0, 3.1, 0.01, 0.07),
+    ("pytorch", "eager"): Pace(250.0, 0.32, 0.01, 0.07),
+    ("pytorch", "compiled"): Pace(110.0, 0.40, 9.0, 0.07),
+    ("keras", "idiomatic"): Pace(1000.0, 25.0, 0.8, 0.6),
+    ("keras", "eager"): Pace(2400.0, 1.1, 0.1, 0.6),
+    ("keras", "compiled"): Pace(180.0, 0.9, 0.5, 0.6),
+    ("reference", "eager"): Pace(60.0, 1.2, 0.001, 0.05),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What a synthetic sweep consists of; ``loops`` and ``batch_sizes`` take ``fastest`` and ``full``."""
+
+    frameworks: Sequence[str] = ("pytorch", "keras")
+    loops: Sequence[str] = ("idiomatic", "fastest")
+    batch_sizes: Sequence[int | str] = BATCH_SIZES
+    devices: Sequence[str] = ("cpu", "gpu")
+    learning_rates: Sequence[float] = (1e-3,)
+    rounds: int = 5
+    seed: int = 0
+    failures: bool = True
+    unfinished: int = 0
+    n_train: int = 1000
+    n_val: int = 250
+    epochs: int = 10
+    data: str = "teacher"
+    defaults: str = "pinned"
+    target_loss: float | None = TARGET_LOSS
+    noise: float = 0.02
+    paces: Mapping[tuple[str, str], Pace] = field(default_factory=lambda: _PACES)
+
+
+def make_sweep(path: Path, **recipe: Any) -> SweepFolder:
+    """Writes a sweep folder: ``sweep.json``, journal, and for every run ``result.json`` and ``trace.parquet``.
+
+    Args:
+        path: the sweep's folder; made.
+        **recipe: the fields of ``Recipe``, such as ``frameworks``, ``loops``, ``batch_sizes``, ``rounds``, ``seed``,
+            ``devices`` (what is not ``cpu`` is unavailable), ``failures`` (one cell diverges in every round; timeout,
+            crash, oom and error each strike one run of another cell; small sweeps get as many as they have cells),
+            ``unfinished`` (that many runs at the end have no folder yet).
+
+    Returns:
+        The folder, equal in content for equal recipes.
+    """
+    wanted = Recipe(**recipe)
+    folder = SweepFolder(path)
+    cells = grid(wanted)
+    rounds = _shuffled_rounds([cell for cell in cells if cell.device == "cpu"], wanted)
+    with disk_not_awaited():
+        write_sweep(folder, _sweep_record(folder, wanted, cells, rounds))
+        journal.append(folder, "sweep_started", name=folder.name)
+        _write_unavailable(folder, wanted, cells)
+        _write_runs(folder, wanted, rounds)
+        journal.append(folder, "sweep_finished", runs=sum(map(len, rounds)))
+    return folder
+
+
+def grid(wanted: Recipe) -> list[Cell]:
+    """The cells of a recipe, merged where two of them are the same, in the order of the recipe."""
+    cells = {
+        cell.id: cell
+        for framework in wanted.frameworks
+        for loop in wanted.loops
+        for device in wanted.devices
+        for lr in wanted.learning_rates
+        for batch_size in wanted.batch_sizes
+        for cell in [_cell(wanted, framework, loop, device, lr, batch_size)]
+    }
+    return list(cells.values())
+
+
+@contextmanager
+def disk_not_awaited() -> Iterator[None]:
+    """Thousands of synthetic files need no power cut to be survived."""
+    with patch("os.fsync"):
+        yield
+
+
+def _cell(wanted: Recipe, framework: str, loop: str, device: str, lr: float, batch_size: int | str) -> Cell:
+    generated = wanted.data == "teacher"
+    return Cell(
+        framework=framework,
+        backend="tensorflow" if framework == "keras" else None,
+        loop=FASTEST[framework] if loop == "fastest" else loop,
+        device=device,
+        batch_size=wanted.n_train if batch_size == "full" else min(int(batch_size), wanted.n_train),
+        batch_size_label=str(batch_size),
+        data=DataSpec(
+            name=wanted.data,
+            n_train=wanted.n_train,
+            n_val=wanted.n_val,
+            features=20,
+            noise=0.05 if generated else None,
+            distribution="normal" if generated else None,
+        ),
+        optimizer=OptimizerSpec(lr=lr),
+        budget=BudgetSpec(epochs=wanted.epochs),
+        defaults=wanted.defaults,
+        seed=wanted.seed,
+    )
+
+
+def _shuffled_rounds(cells: list[Cell], wanted: Recipe) -> list[list[Cell]]:
+    rng = np.random.default_rng([wanted.seed, 1])
+    return [[cells[index] for index in rng.permutation(len(cells))] for _ in range(wanted.rounds)]
+
+
+def _sweep_record(folder: SweepFolder, wanted: Recipe, cells: list[Cell], rounds: list[list[Cell]]) -> SweepRecord:
+    return SweepRecord(
+        name=folder.name,
+        created_at=_CREATED_AT,
+        bench_version="0.1.0",
+        command=["bench", "sweep"],
+        overrides=[f"seed={wanted.seed}"],
+        seed=wanted.seed,
+        rounds=[[cell.id for cell in round_] for round_ in rounds],
+        cells=[
+            PlannedCell(
+                id=cell.id,
+                cell=cell.to_plain(),
+                target_loss=wanted.target_loss,
+                unavailable_reason=None if cell.device == "cpu" else _NO_GPU.format(framework=cell.framework),
+            )
+            for cell in cells
+        ],
+        config={"seed": wanted.seed, "protocol": {"rounds": wanted.rounds, "threads": 1}},
+        targets=[{"data": wanted.data, "initial_loss": INITIAL_LOSS, "target_loss": wanted.target_loss}],
+        machine={"processor": "Synthetic CPU", "cores": 2, "memory_bytes": 8 << 30, "system": "Linux"},
+        software={"python": "3.11.7", "numpy": "2.4.6", "torch": "2.13.0", "keras": "3.15.1", "tensorflow": "2.21.0"},
+        git={"commit": "0" * 40, "dirty": False},
+    )
+
+
+def _write_unavailable(folder: SweepFolder, wanted: Recipe, cells: list[Cell]) -> None:
+    for cell in cells:
+        if cell.device == "cpu":
+            continue
+        result = RunResult(
+            cell_id=cell.id,
+            round=0,
+            order_in_round=None,
+            status=Status.UNAVAILABLE,
+            reason=_NO_GPU.format(framework=cell.framework),
+            started_at=_CREATED_AT,
+            target_loss=wanted.target_loss,
+        )
+        write_result(folder.run(cell.id, 0), result)
+
+
+def _write_runs(folder: SweepFolder, wanted: Recipe, rounds: list[list[Cell]]) -> None:
+    planted = _planted_failures(wanted, rounds)
+    runs = [(round_, order, cell) for round_, cells in enumerate(rounds) for order, cell in enumerate(cells)]
+    for round_, order, cell in runs[: len(runs) - wanted.unfinished]:
+        status = planted.get((cell.id, round_))
+        result, trace = _run(wanted, cell, round_, order, status)
+        write_result(folder.run(cell.id, round_), result, None if trace is None else trace_table(trace))
+        journal.append(folder, "run_finished", cell_id=cell.id, round=round_, status=result.status)
+
+
+def _planted_failures(wanted: Recipe, rounds: list[list[Cell]]) -> dict[tuple[str, int], Status]:
+    if not (wanted.failures and rounds):
+        return {}
+    ids = sorted(cell.id for cell in rounds[0])
+    chosen = ids[:: max(1, len(ids) // len(FAILURES))]
+    planted = dict(zip(chosen, FAILURES, strict=False))
+    every_round = {
+        (cell_id, r): s for cell_id, s in planted.items() if s is Status.DIVERGED for r in range(len(rounds))
+    }
+    return every_round | {(id_, len(rounds) - 1): s for id_, s in planted.items() if s is not Status.DIVERGED}
+
+
+def _run(
+    wanted: Recipe, cell: Cell, round_: int, order: int, planted: Status | None
+) -> tuple[RunResult, dict[str, NDArray[Any]] | None]:
+    # A stream of the run's own: a sweep with one batch size more keeps every other number.
+    rng = np.random.default_rng([wanted.seed, round_, *cell.id.encode()])
+    pace = wanted.paces[cell.framework, cell.loop]
+    losses, evaluations = _learning(cell, rng)
+    windows_ns = _windows(cell, pace, wanted.noise, rng)
+    status, reason = _ending(planted, wanted.target_loss, evaluations)
+    if planted in (Status.TIMEOUT, Status.CRASHED, Status.OOM):
+        trace = None
+    else:
+        epochs = 1 if planted is not None else cell.budget.epochs
+        if planted is Status.DIVERGED:
+            losses[0, 3 % losses.shape[1] :] = np.nan
+            evaluations[0] = np.nan
+        trace = _trace(cell, losses[:epochs], evaluations[:epochs], windows_ns, steady=status.measured)
+    training_s = float(windows_ns[: cell.budget.epochs].sum()) / 1e9
+    steady_s = float(windows_ns[cell.budget.epochs :].sum()) / 1e9
+    result = RunResult(
+        cell_id=cell.id,
+        round=round_,
+        order_in_round=order,
+        status=status,
+        reason=reason,
+        started_at=_CREATED_AT,
+        wall_s=round(pace.start_s + pace.first_step_s + training_s + steady_s + 0.05, 6),
+        isolation="fork",
+        exit_code=None if planted in (Status.CRASHED, Status.TIMEOUT) else 0,
+        exit_signal="SIGKILL" if planted in (Status.CRASHED, Status.TIMEOUT) else None,
+        device_name="Synthetic CPU",
+        target_loss=wanted.target_loss,
+        import_s=pace.start_s * 20,
+        phases=PhaseTimes(
+            start_s=pace.start_s,
+            build_s=0.01,
+            data_to_device_s=0.001,
+            first_step_s=pace.first_step_s * float(np.exp(rng.normal(0, 0.05))),
+            training_s=training_s if status.measured else None,
+            evaluation_s=0.002 * cell.budget.epochs if status.measured else None,
+            steady_s=steady_s if status.measured else None,
+        ),
+        initial_train_loss=INITIAL_LOSS,
+        initial_val_loss=INITIAL_LOSS * 1.01,
+        memory=_memory(cell, round_, status),
+        memory_wall_s=0.4 if round_ == 0 else None,
+        environment={"threads": 1, "framework_version": "0.0"},
+    )
+    return result, trace
+
+
+def _learning(cell: Cell, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Losses of every step, shape (epochs, steps), and evaluations after each epoch, shape (epochs, 4)."""
+    epochs, steps = cell.budget.epochs, cell.steps_per_epoch
+    pace = _PACE_UPDATES * (1 + _CRITICAL_BATCH / cell.batch_size) * (1e-3 / cell.optimizer.lr)
+    progress = np.exp(-np.arange(epochs * steps + 1) / pace)
+    smooth = FLOOR_LOSS + (INITIAL_LOSS - FLOOR_LOSS) * progress
+    noise = rng.lognormal(0.0, 0.5 / math.sqrt(cell.batch_size), epochs * steps)
+    train = smooth[steps::steps] * rng.lognormal(0.0, 0.003, epochs)
+    accuracy = 0.5 + 0.45 * (INITIAL_LOSS - train) / (INITIAL_LOSS - FLOOR_LOSS)
+    evaluations = np.column_stack([train, accuracy, train * 1.05, accuracy - 0.02]).clip(0.0, None)
+    evaluations[:, [1, 3]] = evaluations[:, [1, 3]].clip(0.0, 1.0)
+    return (smooth[:-1] * noise).reshape(epochs, steps), evaluations
+
+
+def _windows(cell: Cell, pace: Pace, noise: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Training windows, then as many steady ones as the protocol asks for, in nanoseconds."""
+    epoch_us = cell.steps_per_epoch * pace.t0_us + cell.data.n_train * pace.us_per_sample
+    process_factor = rng.lognormal(0.0, noise)
+    protocol = cell.protocol
+    steady = max(protocol.steady_min_epochs, math.ceil(protocol.steady_min_s * 1e6 / epoch_us))
+    factors = process_factor * (1 + rng.exponential(noise / 2, cell.budget.epochs + steady))
+    return (epoch_us * 1e3 * factors).astype(np.int64)
+
+
+def _ending(
+    planted: Status | None, target_loss: float | None, evaluations: NDArray[np.float64]
+) -> tuple[Status, str | None]:
+    if planted is not None:
+        return planted, _REASONS[planted]
+    lowest = float(evaluations[:, 0].min())
+    if target_loss is None or lowest <= target_loss:
+        return Status.OK, None
+    epochs = len(evaluations)
+    reason = f"the lowest training loss in {epochs} epochs was {lowest:.4g}, the target is {target_loss:.4g}"
+    return Status.TARGET_NOT_REACHED, reason
+
+
+def _trace(
+    cell: Cell,
+    losses: NDArray[np.float64],
+    evaluations: NDArray[np.float64],
+    windows_ns: NDArray[np.int64],
+    *,
+    steady: bool,
+) -> dict[str, NDArray[Any]]:
+    trained, steps = losses.shape
+    extra = len(windows_ns) - cell.budget.epochs if steady else 0
+    batch_samples = np.full(steps, cell.batch_size)
+    batch_samples[-1] = cell.data.n_train - (steps - 1) * cell.batch_size
+    evaluated = np.full((trained + extra, 4), np.nan)
+    evaluated[:trained] = evaluations
+    first_steady = cell.budget.epochs
+    return {
+        "step_epoch": np.repeat(np.arange(trained), steps),
+        "step_step": np.arange(trained * steps),
+        "step_batch_samples": np.tile(batch_samples, trained),
+        "step_loss": losses.ravel(),
+        "epoch_phase": np.array(["training"] * trained + ["steady"] * extra),
+        "epoch_epoch": np.concatenate([np.arange(trained), np.arange(first_steady, first_steady + extra)]),
+        "epoch_samples": np.full(trained + extra, cell.data.n_train),
+        "epoch_updates": np.full(trained + extra, steps),
+        "epoch_window_ns": np.concatenate([windows_ns[:trained], windows_ns[first_steady : first_steady + extra]]),
+        "epoch_train_loss": evaluated[:, 0],
+        "epoch_train_accuracy": evaluated[:, 1],
+        "epoch_val_loss": evaluated[:, 2],
+        "epoch_val_accuracy": evaluated[:, 3],
+    }
+
+
+def _memory(cell: Cell, round_: int, status: Status) -> MemoryRecord:
+    if round_ > 0 or not status.measured:
+        why = "memory is measured in the first round only" if round_ > 0 else f"the run ended {status.value}"
+        return MemoryRecord(rss_reason=why, device_peak_reason=why)
+    step_bytes = 3 * 4 * cell.network.hidden * cell.batch_size
+    baseline = {"pytorch": 230 << 20, "keras": 820 << 20}.get(cell.framework, 60 << 20)
+    over = (1 << 20) + 2 * step_bytes
+    knows = cell.framework == "pytorch"
+    return MemoryRecord(
+        baseline_rss_bytes=baseline,
+        peak_rss_bytes=baseline + over,
+        rss_over_baseline_bytes=over,
+        device_peak_bytes=step_bytes + 268 if knows else None,
+        device_peak_source="torch.profiler memory events" if knows else None,
+        device_peak_reason=None if knows else "the allocator's figure did not move on this build",
+        isolation="fork",
+        steps=20,
+    )
