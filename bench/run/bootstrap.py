@@ -1,4 +1,4 @@
-"""Brings a worker or a template to life in any interpreter: run by its path, ``python bootstrap.py ROLE ARGUMENTS``.
+"""Brings a worker, template or probe to life in any interpreter, by its path: ``python bootstrap.py ROLE ARGUMENTS``.
 
 The interpreter may be another one than the harness's, so only this package is made importable, from where it lies,
 and none of its neighbours: a framework's interpreter keeps its own packages and gets none of the harness's.
@@ -11,7 +11,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-ROLES = ("worker", "template")
+ROLES = {"worker": "bench.run.worker", "template": "bench.run.template", "probe": "bench.engines.probe"}
 
 
 def make_importable(package: Path) -> None:
@@ -30,11 +30,11 @@ def main(arguments: list[str]) -> int:
     """Runs the role's own ``main``."""
     role, *rest = arguments
     if role not in ROLES:
-        raise ValueError(f"unknown role {role!r}, expected one of {ROLES}")
+        raise ValueError(f"unknown role {role!r}, expected one of {tuple(ROLES)}")
     here = Path(__file__).resolve()
     sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != here.parent]
     make_importable(here.parent.parent)
-    entry = importlib.import_module(f"bench.run.{role}")
+    entry = importlib.import_module(ROLES[role])
     return int(entry.main(rest))
 
 
