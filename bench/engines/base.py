@@ -60,7 +60,7 @@ class Setup:
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryPeak:
-    """Peak bytes of an allocator or compiled program above what was held before; None with the reason where there is none."""
+    """Peak bytes of an allocator or compiled program above what was held before; else None and the reason."""
 
     peak_bytes: int | None = None
     source: str | None = None

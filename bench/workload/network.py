@@ -54,7 +54,8 @@ def initial_weights(features: int, hidden: int, dtype: DTypeLike, *, seed: int, 
 def forward(weights: Weights, x: FloatArray) -> FloatArray:
     """Logits of the rows of ``x`` (n, F), shape (n,), in the weights' dtype."""
     hidden = np.maximum(x @ weights.hidden_kernel + weights.hidden_bias, 0)
-    return (hidden @ weights.output_kernel + weights.output_bias)[:, 0]
+    logits: FloatArray = hidden @ weights.output_kernel + weights.output_bias
+    return logits[:, 0]
 
 
 def loss_and_accuracy(weights: Weights, x: FloatArray, y: FloatArray) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from bench.workload.network import Weights, initial_weights, loss_and_accuracy, 
 from bench.workload.optimizer import make_optimizer
 from bench.workload.schedule import batch_bounds, epoch_order, learning_rate
 
-# A target must not cost more than the sweep: on large data the reference training ends here, within an epoch if need be.
+# A target must not cost more than its sweep: on large data the reference stops here, within an epoch if need be.
 MAX_UPDATES = 20_000
 
 
@@ -39,7 +39,7 @@ def target_loss(cell: Cell, split: Split) -> Target:
     """Trains the reference in float64 from round 0's weights and places the target on its way.
 
     target = initial + fraction * (reference - initial), where both are losses over the whole training split, and the
-    reference has trained for ``budget.target_epochs`` at ``budget.target_batch_size`` (at most ``MAX_UPDATES`` updates).
+    reference has trained for ``budget.target_epochs`` at ``budget.target_batch_size``, for ``MAX_UPDATES`` at most.
     """
     x, y = split.x_train, split.y_train
     start = initial_weights(cell.data.features, cell.network.hidden, np.float64, seed=cell.seed, round_=0)

@@ -1,0 +1,1 @@
+"""The network in PyTorch: one module for each loop, and what they share."""
