@@ -13,7 +13,7 @@ from bench.cell import Cell
 from bench.errors import Unavailable
 from bench.records import RunRequest, Status, WorkerOutcome, to_plain
 from bench.run.outcome import Ending, judge, oom_kills, read_outcome
-from bench.run.processes import Exit, SpawnedWorker, WorkerProcess
+from bench.run.processes import UNSEEN, Exit, SpawnedWorker, WorkerProcess
 from bench.run.templates import templates
 from bench.run.worker import HEARTBEAT, OUTCOME, TRACE
 from bench.store.writer import write_json
@@ -26,7 +26,7 @@ class Attempt:
     isolation: str
     status: Status
     reason: str | None
-    exit: Exit = Exit()
+    exit: Exit = UNSEEN
     outcome: WorkerOutcome | None = None
     import_s: float | None = None
     wall_s: float = 0.0
@@ -93,7 +93,7 @@ def see_to_its_end(process: WorkerProcess, cell: Cell, heartbeat: Path) -> tuple
 
 def _end(process: WorkerProcess) -> Exit:
     process.kill()
-    return process.wait(30.0) or Exit()
+    return process.wait(30.0) or UNSEEN
 
 
 def _changed_s(path: Path) -> float:

@@ -9,12 +9,12 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from bench.records import Status, WorkerOutcome
+from bench.run.oom import says_out_of_memory
 from bench.run.processes import Exit
 from bench.run.worker import OUTCOME
 
 _OUTCOME = TypeAdapter(WorkerOutcome)
 _LOG_TAIL_BYTES = 8_192
-_OUT_OF_MEMORY_IN_LOG = ("out of memory", "bad_alloc", "cannot allocate memory", "can't allocate memory", "resource_exhausted")  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ def judge(ending: Ending) -> tuple[Status, str]:
     tail = log_tail(ending.log)
     if ending.oom_kills:
         return Status.OOM, f"{how}; the kernel's out-of-memory killer was at work meanwhile"
-    if any(words in tail.lower() for words in _OUT_OF_MEMORY_IN_LOG):
+    if says_out_of_memory(tail):
         return Status.OOM, f"{how}; its log ends with: {_last_line(tail)}"
     said = f"; its log ends with: {_last_line(tail)}" if tail.strip() else ""
     return Status.CRASHED, f"{how} and left no record{said}"

@@ -39,6 +39,9 @@ class Exit:
         return cls(code=code) if code >= 0 else cls(signal=signal.Signals(-code).name)
 
 
+UNSEEN = Exit()
+
+
 class WorkerProcess(Protocol):
     """A worker on its way."""
 
@@ -93,7 +96,7 @@ class Template:
 
     def __init__(self, python: str | None, framework: str, backend: str | None, environment: Mapping[str, str]) -> None:
         self._said = b""
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115: lives as long as the template
         self._name = framework if backend is None else f"{framework} on {backend}"
         try:
             self._process = subprocess.Popen(
@@ -105,6 +108,7 @@ class Template:
                 start_new_session=True,
             )
         except OSError as error:
+            self._errors.close()
             raise Unavailable(f"the interpreter {python} cannot be started: {error.strerror}") from error
         self.import_s = self._wait_until_ready()
 
@@ -113,8 +117,8 @@ class Template:
         if message is not None and "ready" in message:
             return float(message["import_s"])
         reason = f"it was not imported within {_IMPORT_LIMIT_S:.0f} s" if message is None else message.get("failed")
-        self.close()
-        raise Unavailable(f"{self._name} cannot be imported: {reason or self._last_words()}")
+        last_words = self.close()
+        raise Unavailable(f"{self._name} cannot be imported: {reason or last_words}")
 
     @property
     def usable(self) -> bool:
@@ -136,8 +140,7 @@ class Template:
             pass  # heard as silence just below
         message = self._hear(_GRACE_S)
         if message is None or "started" not in message:
-            self.close()
-            raise Unavailable(f"the template of {self._name} ended: {self._last_words()}")
+            raise Unavailable(f"the template of {self._name} ended: {self.close()}")
         return ForkedWorker(self, int(message["started"]))
 
     def hear_end(self, timeout_s: float) -> Exit | None:
@@ -146,11 +149,11 @@ class Template:
         if message is None:
             return None
         if "wait_status" not in message:
-            return Exit()
+            return UNSEEN
         return Exit.from_code(os.waitstatus_to_exitcode(int(message["wait_status"])))
 
-    def close(self) -> None:
-        """Ends the template and a worker it may have."""
+    def close(self) -> str:
+        """Ends the template and a worker it may have; returns how it ended and its last words on standard error."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
@@ -159,6 +162,12 @@ class Template:
         except subprocess.TimeoutExpired:
             kill_group(self._process.pid)
             self._process.wait()
+        with self._errors as errors:
+            errors.seek(0)
+            words = errors.read().decode(errors="replace").strip().splitlines()
+        end = Exit.from_code(self._process.returncode)
+        how = f"exit code {end.code}" if end.signal is None else end.signal
+        return f"{how}: {words[-1]}" if words else how
 
     def _hear(self, timeout_s: float) -> dict[str, Any] | None:
         """The next message; None after ``timeout_s``, an empty one where the template is gone."""
@@ -176,13 +185,6 @@ class Template:
         line, self._said = self._said.split(b"\n", 1)
         message: dict[str, Any] = json.loads(line)
         return message
-
-    def _last_words(self) -> str:
-        self._errors.seek(0)
-        words = self._errors.read().decode(errors="replace").strip().splitlines()
-        ended = Exit.from_code(self._process.wait())
-        how = f"exit code {ended.code}" if ended.signal is None else ended.signal
-        return f"{how}: {words[-1]}" if words else how
 
 
 class ForkedWorker:

@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
     began_ns = time.perf_counter_ns()
     try:
         import_everything(framework, backend)
-    except Exception as error:  # noqa: BLE001: whatever an import raises is why this framework is unavailable
+    except Exception as error:  # whatever an import raises is why this framework is unavailable
         _say(speaking, failed=f"{type(error).__name__}: {error}")
         return 1
     _say(speaking, ready=True, import_s=(time.perf_counter_ns() - began_ns) / 1e9)
@@ -50,7 +50,8 @@ def import_everything(framework: str, backend: str | None) -> None:
     """Imports the framework and the engines, and moves it all out of the garbage collector's sight."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for module in catalogue.template_modules(framework, backend):
+        engines = catalogue.variant(framework, backend).modules.values()
+        for module in (*catalogue.template_modules(framework, backend), *engines):
             importlib.import_module(module)
     gc.collect()
     gc.freeze()  # a collection in a child would otherwise touch, and so copy, every page of the imports
@@ -79,7 +80,7 @@ def become_worker(request: Path, log: Path, speaking: int) -> NoReturn:
         code = 0
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
-    except BaseException:  # noqa: BLE001: a fork must never return into the template's loop
+    except BaseException:  # a fork must never return into the template's loop
         traceback.print_exc()
     finally:
         sys.stdout.flush()

@@ -30,12 +30,12 @@ from bench.errors import Unavailable
 from bench.records import MemoryRecord, RunRequest, Status, WorkerOutcome, to_plain
 from bench.run.measure import MAX_STEPS_STORED, Conditions, Recorder, measure
 from bench.run.memory import measure_memory
+from bench.run.oom import says_out_of_memory
 from bench.workload.data import load
 from bench.workload.schedule import batch_bounds, learning_rate
 
 OUTCOME, TRACE, HEARTBEAT = "outcome.json", "trace.npz", "heartbeat"
 _HEARTBEAT_S = 1.0
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "resource_exhausted", "resource exhausted", "bad_alloc", "oom when")  # fmt: skip
 
 
 def main(arguments: list[str]) -> int:
@@ -66,7 +66,7 @@ def work(request: RunRequest, *, isolation: str) -> None:
         environment = engine.environment()
     except Unavailable as error:
         recorder.status, recorder.reason = Status.UNAVAILABLE, str(error)
-    except Exception as error:  # noqa: BLE001: every failure of a framework is this run's outcome, never lost
+    except Exception as error:  # every failure of a framework is this run's outcome, never lost
         traceback.print_exc()
         recorder.status, recorder.reason = status_of(error), f"{type(error).__name__}: {_first_line(error)}"
     write_outcome(Path(request.folder), request, recorder, memory, environment)
@@ -105,8 +105,7 @@ def make_engine(cell: Cell, round_: int) -> Engine:
 
 def status_of(error: Exception) -> Status:
     """``oom`` for an exception that says so, in any framework's words; else ``error``."""
-    text = f"{type(error).__name__}: {error}".lower()
-    out_of_memory = isinstance(error, MemoryError) or any(words in text for words in _OUT_OF_MEMORY)
+    out_of_memory = isinstance(error, MemoryError) or says_out_of_memory(f"{type(error).__name__}: {error}")
     return Status.OOM if out_of_memory else Status.ERROR
 
 

@@ -1,0 +1,1 @@
+"""Real faults in real processes: what a worker may do, and the row that each must leave."""

@@ -1,0 +1,64 @@
+"""Interpreters that misbehave: each is given to a cell as ``framework.python`` and breaks one thing, for real.
+
+The fault is planted from outside, by an executable that patches the reference engine before it runs the very bootstrap
+that the supervisor asked for; the harness itself has no switch for tests.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+_SCRIPT = """#!{python}
+import os, signal, sys, time, warnings
+sys.path.insert(0, os.path.dirname(sys.argv[1]))
+import bootstrap
+from pathlib import Path
+bootstrap.make_importable(Path(sys.argv[1]).resolve().parent.parent)
+from bench.engines.reference import ReferenceEager as Engine
+from bench.run import worker
+
+original = {method}
+calls = 0
+
+def faulty(self, *arguments):
+    global calls
+    calls += 1
+    if calls > {after}:
+        {fault}
+    return original(self, *arguments)
+
+{method} = faulty
+sys.exit(bootstrap.main(sys.argv[2:]))
+"""
+
+RAISE = "raise RuntimeError('planted failure')"
+RAISE_MEMORY = "raise RuntimeError('DefaultCPUAllocator: can\\'t allocate memory: you tried to allocate 8 EiB')"
+EXIT_0 = "sys.exit(0)"
+EXIT_7 = "sys.exit(7)"
+HARD_EXIT = "os._exit(9)"
+KILL = "os.kill(os.getpid(), signal.SIGKILL)"
+SEGFAULT = "os.kill(os.getpid(), signal.SIGSEGV)"
+HANG = "time.sleep(3600)"
+HANG_WITH_CHILD = "os.fork() or time.sleep(3600); time.sleep(3600)"
+SPIN = "[0 for _ in iter(int, 1)]"
+STOP = "os.kill(os.getpid(), signal.SIGSTOP)"
+PRINT = "print('words of the engine', flush=True)"
+
+
+def faulty_python(folder: Path, fault: str, *, method: str = "Engine.step", after: int = 3) -> str:
+    """An interpreter in which the reference engine does ``fault`` once ``method`` was called ``after`` times."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "python"
+    path.write_text(_SCRIPT.format(python=sys.executable, fault=fault, method=method, after=after))
+    path.chmod(0o755)
+    return str(path)
+
+
+def script(folder: Path, text: str) -> str:
+    """An executable that is no Python at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "python"
+    path.write_text(text)
+    path.chmod(0o755)
+    return str(path)

@@ -1,0 +1,247 @@
+"""However a worker ends, its run gets its row, its status and its reason, and nothing of it stays alive."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+from bench.cell import BudgetSpec, Cell, DataSpec, OptimizerSpec, ProtocolSpec
+from bench.records import PlannedCell, RunResult, Status
+from bench.run.supervisor import close_templates, record_unavailable, run_cell
+from bench.store.layout import SweepFolder
+from tests.faults import interpreters as faults
+
+ISOLATIONS = ("fork", "spawn")
+
+
+def make_cell(**changes: Any) -> Cell:
+    protocol = dict(steady_min_s=0.0, steady_min_epochs=1, timeout_s=60.0, stall_s=30.0, memory=False)
+    protocol |= changes.pop("protocol", {})
+    plain: dict[str, Any] = dict(
+        framework="reference",
+        loop="eager",
+        device="cpu",
+        batch_size=16,
+        batch_size_label="16",
+        data=DataSpec(name="teacher", n_train=40, n_val=10, features=4, noise=0.0, distribution="normal"),
+        budget=BudgetSpec(epochs=2),
+        protocol=ProtocolSpec(**protocol),
+    )
+    return Cell(**(plain | changes))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[SweepFolder]:
+    (tmp_path / "sweep").mkdir()
+    yield SweepFolder(tmp_path / "sweep")
+    close_templates()
+
+
+@pytest.fixture(autouse=True)
+def nothing_survives() -> Iterator[None]:
+    yield
+    close_templates()
+    deadline = time.monotonic() + 5.0
+    while (alive := psutil.Process().children(recursive=True)) and time.monotonic() < deadline:
+        psutil.wait_procs(alive, timeout=0.1)
+    assert not alive
+
+
+def run(folder: SweepFolder, cell: Cell, **arguments: Any) -> RunResult:
+    return run_cell(folder, cell, **({"round_": 0, "order_in_round": 0} | arguments))
+
+
+def events(folder: SweepFolder) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in folder.journal.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+def test_a_run_is_recorded_whole(folder: SweepFolder, isolation: str) -> None:
+    cell = make_cell(protocol={"isolation": isolation})
+    result = run(folder, cell, order_in_round=7)
+    assert (result.status, result.reason) == (Status.OK, None)
+    assert (result.isolation, result.exit_code, result.exit_signal) == (isolation, 0, None)
+    assert (result.cell_id, result.order_in_round) == (cell.id, 7)
+    assert result.phases.start_s is not None
+    assert result.phases.steady_s is not None
+    assert (result.import_s is None) == (isolation == "spawn")
+    trace = pq.read_table(folder.run(cell.id, 0).trace).to_pydict()
+    assert trace["kind"].count("step") == 2 * cell.steps_per_epoch
+    assert trace["batch_samples"][-3:] == [16, 16, 8]
+    assert [event["event"] for event in events(folder)] == ["run_started", "run_finished"]
+    assert events(folder)[-1]["samples_per_s"] > 0
+
+
+def test_a_run_leaves_the_files_of_the_design_and_no_others(folder: SweepFolder) -> None:
+    cell = make_cell()
+    run(folder, cell)
+    left = sorted(path.name for path in folder.run(cell.id, 0).path.iterdir())
+    assert left == ["request.json", "result.json", "trace.parquet", "worker.log"]
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+def test_fork_and_spawn_train_the_same(folder: SweepFolder, isolation: str) -> None:
+    run(folder, make_cell(protocol={"isolation": isolation}))
+    run(folder, make_cell(seed=3, protocol={"isolation": "fork"}))
+    cell = make_cell(seed=3, protocol={"isolation": isolation})
+    run(folder, cell, round_=1)
+    again = make_cell(seed=3, protocol={"isolation": "spawn"})
+    run(folder, again, round_=1)
+    losses = [pq.read_table(folder.run(one.id, 1).trace)["loss"].to_pylist() for one in (cell, again)]
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+@pytest.mark.parametrize(
+    ("fault", "status", "words"),
+    [
+        (faults.RAISE, Status.ERROR, "RuntimeError: planted failure"),
+        (faults.RAISE_MEMORY, Status.OOM, "can't allocate memory"),
+        (faults.EXIT_0, Status.CRASHED, "exited with code 0 and left no record"),
+        (faults.EXIT_7, Status.CRASHED, "exited with code 7 and left no record"),
+        (faults.HARD_EXIT, Status.CRASHED, "exited with code 9 and left no record"),
+        (faults.KILL, Status.CRASHED, "ended by SIGKILL"),
+        (faults.SEGFAULT, Status.CRASHED, "ended by SIGSEGV"),
+    ],
+)
+def test_a_worker_that_dies_leaves_its_row_and_the_next_run_goes_on(
+    folder: SweepFolder, tmp_path: Path, isolation: str, fault: str, status: Status, words: str
+) -> None:
+    cell = make_cell(protocol={"isolation": isolation}, python=faults.faulty_python(tmp_path / "bad", fault))
+    result = run(folder, cell)
+    assert result.status is status
+    assert words in (result.reason or "")
+    assert json.loads(folder.run(cell.id, 0).result.read_text())["status"] == status.value
+    assert run(folder, make_cell(protocol={"isolation": isolation})).status is Status.OK
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+@pytest.mark.parametrize("fault", [faults.HANG, faults.HANG_WITH_CHILD, faults.SPIN, faults.STOP])
+def test_a_worker_that_hangs_is_ended_with_its_whole_group(
+    folder: SweepFolder, tmp_path: Path, isolation: str, fault: str
+) -> None:
+    protocol = {"isolation": isolation, "timeout_s": 2.5}
+    result = run(folder, make_cell(protocol=protocol, python=faults.faulty_python(tmp_path / "bad", fault)))
+    assert result.status is Status.TIMEOUT
+    assert result.reason == "still running after protocol.timeout_s = 2.5 s"
+
+
+def test_silence_ends_a_worker_before_the_hard_limit(folder: SweepFolder, tmp_path: Path) -> None:
+    python = faults.faulty_python(tmp_path / "bad", faults.HANG)
+    result = run(folder, make_cell(protocol={"stall_s": 1.5}, python=python))
+    assert result.status is Status.TIMEOUT
+    assert result.reason == "no sign of progress for protocol.stall_s = 1.5 s"
+
+
+def test_signs_of_life_keep_a_slow_worker_running(folder: SweepFolder, tmp_path: Path) -> None:
+    python = faults.faulty_python(tmp_path / "slow", "time.sleep(0.4)", after=0)
+    cell = make_cell(protocol={"stall_s": 3.0}, batch_size=40, budget=BudgetSpec(epochs=10), python=python)
+    result = run(folder, cell)
+    assert result.status is Status.OK
+    assert (result.wall_s or 0) > 3.0
+
+
+def test_losses_that_are_no_numbers_are_a_status_not_a_number(folder: SweepFolder) -> None:
+    cell = make_cell(optimizer=OptimizerSpec(name="sgd", lr=1e30), budget=BudgetSpec(epochs=5))
+    result = run(folder, cell)
+    assert result.status is Status.DIVERGED
+    assert "lower optimizer.lr" in (result.reason or "")
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+def test_what_a_worker_prints_is_in_its_log(folder: SweepFolder, tmp_path: Path, isolation: str) -> None:
+    cell = make_cell(
+        protocol={"isolation": isolation}, python=faults.faulty_python(tmp_path / "loud", faults.PRINT, after=0)
+    )
+    assert run(folder, cell).status is Status.OK
+    assert "words of the engine" in folder.run(cell.id, 0).log.read_text()
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("#!/bin/sh\nkill -ABRT $$\n", "SIGABRT"),
+        ("#!/bin/sh\necho 'no such module: torch' >&2; exit 1\n", "no such module: torch"),
+    ],
+)
+def test_an_interpreter_that_breaks_at_once_leaves_a_reason(
+    folder: SweepFolder, tmp_path: Path, isolation: str, text: str, words: str
+) -> None:
+    cell = make_cell(protocol={"isolation": isolation}, python=faults.script(tmp_path / "bad", text))
+    result = run(folder, cell)
+    assert result.status is (Status.UNAVAILABLE if isolation == "fork" else Status.CRASHED)
+    assert words in (result.reason or "")
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+def test_an_interpreter_that_is_not_there_makes_the_cell_unavailable(folder: SweepFolder, isolation: str) -> None:
+    result = run(folder, make_cell(protocol={"isolation": isolation}, python="/nowhere/python"))
+    assert result.status is Status.UNAVAILABLE
+    assert "/nowhere/python" in (result.reason or "")
+
+
+def test_a_template_that_was_killed_is_replaced(folder: SweepFolder) -> None:
+    assert run(folder, make_cell()).status is Status.OK
+    (template,) = psutil.Process().children()
+    template.kill()
+    template.wait()
+    assert run(folder, make_cell(), round_=1).status is Status.OK
+
+
+def test_a_template_killed_beside_its_worker_takes_the_worker_with_it(folder: SweepFolder, tmp_path: Path) -> None:
+    python = faults.faulty_python(tmp_path / "bad", "os.kill(os.getppid(), signal.SIGKILL); time.sleep(3600)")
+    result = run(folder, make_cell(python=python))
+    assert result.status is Status.CRASHED
+    assert "vanished with its template" in (result.reason or "")
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+def test_thread_counts_of_the_launcher_do_not_reach_the_worker(
+    folder: SweepFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, isolation: str
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "13")
+    monkeypatch.setenv("STRAY_NUM_THREADS", "13")
+    python = faults.faulty_python(
+        tmp_path / "echo", "print(sorted(i for i in os.environ.items() if i[0].endswith('NUM_THREADS')))", after=0
+    )
+    cell = make_cell(protocol={"isolation": isolation, "threads": 2}, python=python)
+    run(folder, cell)
+    log = folder.run(cell.id, 0).log.read_text()
+    assert "('OMP_NUM_THREADS', '2')" in log
+    assert "13" not in log
+
+
+def test_the_memory_pass_runs_in_the_first_round_in_a_process_of_its_own(folder: SweepFolder) -> None:
+    cell = make_cell(protocol={"memory": True})
+    first, second = run(folder, cell), run(folder, cell, round_=1)
+    assert first.memory.isolation == "fork"
+    assert first.memory.rss_over_baseline_bytes is not None
+    assert first.memory.rss_over_baseline_bytes >= 0
+    assert first.memory_wall_s is not None
+    assert second.memory.rss_over_baseline_bytes is None
+    assert second.memory.rss_reason == "measured in round 0 only"
+
+
+def test_an_unavailable_cell_is_a_row_at_once(folder: SweepFolder) -> None:
+    cell = make_cell(device="gpu")
+    planned = PlannedCell(id=cell.id, cell=cell.to_plain(), unavailable_reason="no GPU was found")
+    result = record_unavailable(folder, planned)
+    assert (result.status, result.reason) == (Status.UNAVAILABLE, "no GPU was found")
+    assert folder.run(cell.id, 0).result.exists()
+    assert events(folder)[-1]["event"] == "run_unavailable"
+
+
+def test_ctrl_c_ends_the_worker_and_is_passed_on(folder: SweepFolder, tmp_path: Path) -> None:
+    python = faults.faulty_python(tmp_path / "bad", "os.kill(" + str(os.getpid()) + ", signal.SIGINT); time.sleep(3600)")
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, make_cell(python=python))
+    assert not list(folder.runs.glob("*/*/result.json"))
