@@ -33,7 +33,12 @@ Clock = Callable[[], int]
 """Nanoseconds of a monotonic clock."""
 
 MAX_STEPS_STORED = 200_000
-"""Per-step losses kept of one run; beyond it every k-th is."""
+"""Per-step losses kept of one run; where it has more, every k-th is."""
+
+
+def step_stride(cell: Cell) -> int:
+    """The k of "every k-th step's loss is kept"; 1 where all of them are."""
+    return max(1, -(-cell.steps_per_epoch * cell.budget.epochs // MAX_STEPS_STORED))
 
 
 @dataclass(kw_only=True)
@@ -147,10 +152,15 @@ class TrainingEpochs(TimedEpochs):
         """Keeps the losses, evaluates both splits, and notices divergence."""
         began_ns = self.conditions.clock()
         step_losses = np.asarray(losses(), dtype=np.float64).reshape(-1)
-        self.recorder.step_losses.append(step_losses)
+        self.recorder.step_losses.append(self._thinned(step_losses))
         self.recorder.epochs.append(self.record(**evaluate(self.engine, self.split)))
         self._notice_divergence(step_losses)
         self.evaluation_ns += self.conditions.clock() - began_ns
+
+    def _thinned(self, step_losses: NDArray[np.float64]) -> NDArray[np.float64]:
+        cell = self.conditions.cell
+        stride = step_stride(cell)
+        return step_losses[-self.epoch * cell.steps_per_epoch % stride :: stride].copy()
 
     def _notice_divergence(self, step_losses: NDArray[np.float64]) -> None:
         finite = np.isfinite(step_losses)

@@ -96,7 +96,7 @@ class Template:
 
     def __init__(self, python: str | None, framework: str, backend: str | None, environment: Mapping[str, str]) -> None:
         self._said = b""
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115: lives as long as the template
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as the template)
         self._name = framework if backend is None else f"{framework} on {backend}"
         try:
             self._process = subprocess.Popen(

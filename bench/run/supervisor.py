@@ -25,6 +25,7 @@ from bench.store.layout import RunFolder, SweepFolder
 from bench.store.trace import read_worker_trace
 from bench.store.writer import write_result
 
+
 def run_cell(
     folder: SweepFolder,
     cell: Cell,

@@ -28,7 +28,7 @@ from bench.engines import catalogue
 from bench.engines.base import Engine, Setup
 from bench.errors import Unavailable
 from bench.records import MemoryRecord, RunRequest, Status, WorkerOutcome, to_plain
-from bench.run.measure import MAX_STEPS_STORED, Conditions, Recorder, measure
+from bench.run.measure import Conditions, Recorder, measure, step_stride
 from bench.run.memory import measure_memory
 from bench.run.oom import says_out_of_memory
 from bench.workload.data import load
@@ -72,9 +72,7 @@ def work(request: RunRequest, *, isolation: str) -> None:
     write_outcome(Path(request.folder), request, recorder, memory, environment)
 
 
-def _pass(
-    request: RunRequest, cell: Cell, engine: Engine, recorder: Recorder, isolation: str
-) -> MemoryRecord | None:
+def _pass(request: RunRequest, cell: Cell, engine: Engine, recorder: Recorder, isolation: str) -> MemoryRecord | None:
     data_file = None if request.data_file is None else Path(request.data_file)
     split = load(cell.data, cell.seed, data_file, cell.network.dtype)
     conditions = Conditions(
@@ -139,10 +137,9 @@ def write_outcome(
 ) -> None:
     """Writes the trace and then the outcome, each aside and renamed."""
     cell = Cell.from_plain(request.cell)
-    steps, stride = step_arrays(cell, recorder.step_losses)
     if request.kind == "timing":
         buffer = io.BytesIO()
-        np.savez(buffer, **steps, **epoch_arrays(recorder))  # type: ignore[arg-type]
+        np.savez(buffer, **step_arrays(cell, recorder.step_losses), **epoch_arrays(recorder))  # type: ignore[arg-type]
         _write(folder / TRACE, buffer.getvalue())
     outcome = WorkerOutcome(
         status=recorder.status,
@@ -151,26 +148,24 @@ def write_outcome(
         phases=recorder.phase_times(),
         initial_train_loss=_finite(recorder.initial_train_loss),
         initial_val_loss=_finite(recorder.initial_val_loss),
-        step_stride=stride,
+        step_stride=step_stride(cell),
         environment={"python": platform.python_version(), "executable": sys.executable} | environment,
         memory=memory,
     )
     _write(folder / OUTCOME, json.dumps(to_plain(outcome), allow_nan=False).encode())
 
 
-def step_arrays(cell: Cell, losses: list[NDArray[np.float64]]) -> tuple[dict[str, NDArray[Any]], int]:
-    """The step columns of the trace, thinned to every k-th step where there are too many, and that k."""
+def step_arrays(cell: Cell, losses: list[NDArray[np.float64]]) -> dict[str, NDArray[Any]]:
+    """The step columns of the trace, for the steps whose losses were kept."""
     samples = np.array([high - low for low, high in batch_bounds(cell.data.n_train, cell.batch_size)], dtype=np.int32)
-    every = np.concatenate(losses) if losses else np.empty(0)
-    stride = max(1, -(-len(every) // MAX_STEPS_STORED))
-    step = np.arange(0, len(every), stride, dtype=np.int64)
-    columns = {
+    kept = np.concatenate(losses) if losses else np.empty(0)
+    step = np.arange(len(kept), dtype=np.int64) * step_stride(cell)
+    return {
         "step_epoch": (step // len(samples)).astype(np.int32),
         "step_step": step,
         "step_batch_samples": samples[step % len(samples)],
-        "step_loss": every[step],
+        "step_loss": kept,
     }
-    return columns, stride
 
 
 def epoch_arrays(recorder: Recorder) -> dict[str, NDArray[Any]]:

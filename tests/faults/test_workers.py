@@ -241,7 +241,8 @@ def test_an_unavailable_cell_is_a_row_at_once(folder: SweepFolder) -> None:
 
 
 def test_ctrl_c_ends_the_worker_and_is_passed_on(folder: SweepFolder, tmp_path: Path) -> None:
-    python = faults.faulty_python(tmp_path / "bad", "os.kill(" + str(os.getpid()) + ", signal.SIGINT); time.sleep(3600)")
+    interrupt = f"os.kill({os.getpid()}, signal.SIGINT); time.sleep(3600)"
+    python = faults.faulty_python(tmp_path / "bad", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run(folder, make_cell(python=python))
     assert not list(folder.runs.glob("*/*/result.json"))

@@ -1,0 +1,138 @@
+"""What a worker leaves behind: the columns of its trace, and what an exception means."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.cell import BudgetSpec, Cell, DataSpec, OptimizerSpec
+from bench.errors import Unavailable
+from bench.records import EpochRecord, RunRequest, Status, to_plain
+from bench.run import measure as measuring
+from bench.run import worker
+from bench.run.measure import Recorder, step_stride
+
+
+def make_cell(n_train: int = 10, batch_size: int = 4, epochs: int = 2, **changes: Any) -> Cell:
+    data = DataSpec(name="teacher", n_train=n_train, n_val=3, features=2, noise=0.0, distribution="normal")
+    plain: dict[str, Any] = dict(
+        framework="reference",
+        loop="eager",
+        device="cpu",
+        batch_size=batch_size,
+        batch_size_label=str(batch_size),
+        data=data,
+        budget=BudgetSpec(epochs=epochs),
+    )
+    return Cell(**(plain | changes))
+
+
+def test_step_columns_count_the_short_last_batch_with_its_true_size() -> None:
+    columns = worker.step_arrays(make_cell(), [np.array([0.1, 0.2, 0.3]), np.array([0.4, 0.5, 0.6])])
+    assert columns["step_epoch"].tolist() == [0, 0, 0, 1, 1, 1]
+    assert columns["step_step"].tolist() == [0, 1, 2, 3, 4, 5]
+    assert columns["step_batch_samples"].tolist() == [4, 4, 2, 4, 4, 2]
+    assert columns["step_loss"].tolist() == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+
+
+def test_a_run_without_steps_has_empty_columns() -> None:
+    assert {len(column) for column in worker.step_arrays(make_cell(), []).values()} == {0}
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 6), st.integers(1, 50))
+def test_thinned_losses_stay_with_their_steps(n_train: int, batch_size: int, epochs: int, most: int) -> None:
+    cell = make_cell(n_train, min(batch_size, n_train), epochs)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measuring, "MAX_STEPS_STORED", most)
+        recorder = Recorder()
+        losses = np.arange(cell.steps_per_epoch * epochs, dtype=np.float64)  # each step's loss is its number
+        for epoch in range(epochs):
+            taken = measuring.TrainingEpochs.__new__(measuring.TrainingEpochs)
+            taken.conditions, taken.epoch = measuring.Conditions(cell=cell, round_=0), epoch
+            recorder.step_losses.append(
+                taken._thinned(losses[epoch * cell.steps_per_epoch : (epoch + 1) * cell.steps_per_epoch])
+            )
+        columns = worker.step_arrays(cell, recorder.step_losses)
+        assert columns["step_step"].tolist() == columns["step_loss"].tolist()
+        assert len(columns["step_step"]) <= most
+        assert columns["step_step"][0] == 0
+        assert len(columns["step_step"]) == -(-len(losses) // step_stride(cell))
+
+
+def test_epoch_columns_are_nan_where_nothing_was_evaluated() -> None:
+    recorder = Recorder(epochs=[EpochRecord(phase="steady", epoch=3, samples=10, updates=3, window_ns=42)])
+    columns = worker.epoch_arrays(recorder)
+    assert columns["epoch_window_ns"].tolist() == [42]
+    assert columns["epoch_phase"].tolist() == ["steady"]
+    assert np.isnan(columns["epoch_val_loss"]).all()
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (MemoryError(), Status.OOM),
+        (RuntimeError("CUDA out of memory. Tried to allocate 20 GiB"), Status.OOM),
+        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate"), Status.OOM),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), Status.OOM),
+        (ValueError("shapes do not match"), Status.ERROR),
+    ],
+)
+def test_an_exception_that_blames_memory_is_oom(error: Exception, status: Status) -> None:
+    assert worker.status_of(error) is status
+
+
+def make_request(folder: Path, cell: Cell, **changes: Any) -> RunRequest:
+    plain: dict[str, Any] = dict(
+        cell_id=cell.id,
+        cell=cell.to_plain(),
+        round=0,
+        order_in_round=0,
+        folder=str(folder),
+        requested_ns=time.perf_counter_ns(),
+    )
+    return RunRequest(**(plain | changes))
+
+
+def test_a_request_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    request = make_request(tmp_path, make_cell())
+    path = tmp_path / "request.json"
+    path.write_text(json.dumps(to_plain(request)))
+    assert worker.read_request(path) == request
+    assert Cell.from_plain(worker.read_request(path).cell) == make_cell()
+
+
+def test_the_outcome_of_a_failure_keeps_what_came_before_it(tmp_path: Path) -> None:
+    worker.work(make_request(tmp_path, make_cell(optimizer=OptimizerSpec(name="no such"))), isolation="spawn")
+    outcome = json.loads((tmp_path / worker.OUTCOME).read_text())
+    assert outcome["status"] == "error"
+    assert "no such" in outcome["reason"]
+    assert outcome["phases"]["start_s"] > 0
+    assert outcome["phases"]["training_s"] is None
+
+
+def test_a_framework_that_cannot_be_imported_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Any:
+        raise ImportError("libfoo.so.3: cannot open shared object file")
+
+    monkeypatch.setattr(worker.catalogue, "engine_class", broken)
+    with pytest.raises(Unavailable, match=r"libfoo\.so\.3"):
+        worker.make_engine(make_cell(), 0)
+    worker.work(make_request(tmp_path, make_cell()), isolation="spawn")
+    assert json.loads((tmp_path / worker.OUTCOME).read_text())["status"] == "unavailable"
+
+
+def test_signs_of_life_are_rare(tmp_path: Path) -> None:
+    path = tmp_path / "heartbeat"
+    alive = worker.heartbeat(path)
+    os.utime(path, (1, 1))
+    for _ in range(1_000):
+        alive()
+    assert path.stat().st_mtime == 1
