@@ -1,0 +1,86 @@
+# Everything a person types. Each target sets up .venv by itself first; `make` alone lists them.
+
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+BENCH := .ci/bench
+
+# One thread each: the test workers share the cores, and the frameworks inside them must not fight over them.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo 'For example: make sweep ARGS="framework=pytorch,keras batch_size=1,32,full"'
+
+# --- using it --------------------------------------------------------------------------------------------------------
+
+.PHONY: sweep
+sweep: venv ## run the default sweep and report on it; ARGS="..." passes overrides
+	@$(BENCH) sweep $(ARGS)
+
+.PHONY: smoke
+smoke: venv ## run a small, real sweep (under a minute)
+	@$(BENCH) sweep experiment=smoke $(ARGS)
+
+.PHONY: plan
+plan: venv ## say what a sweep would run and how long it would take; ARGS as for sweep
+	@$(BENCH) plan $(ARGS)
+
+.PHONY: report
+report: venv ## rebuild tables, figures and report of DIR=results/<sweep> (default: the latest)
+	@$(BENCH) report $(or $(DIR),results/latest)
+
+.PHONY: compare
+compare: venv ## compare sweeps: DIRS="results/a results/b"
+	@$(BENCH) compare $(DIRS)
+
+.PHONY: doctor
+doctor: venv ## say what is installed, which devices work and what will disturb timing
+	@$(BENCH) doctor
+
+# --- working on it ---------------------------------------------------------------------------------------------------
+
+.PHONY: venv
+venv: ## set up .venv (PYTHON=... chooses the interpreter)
+	@.ci/setup-venv $(PYTHON)
+
+.PHONY: test
+test: lint types contracts notebooks unit ## everything that must be green before a commit is pushed
+
+.PHONY: lint
+lint: venv ## style and format of the code
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+.PHONY: types
+types: venv ## static types
+	@$(BIN)/mypy
+
+.PHONY: contracts
+contracts: venv ## import contracts: arrows only point down
+	@$(BIN)/lint-imports --no-logo
+
+.PHONY: unit
+unit: venv ## the tests; ARGS="..." passes options to pytest
+	@$(PYTEST) -n 2 $(ARGS)
+
+.PHONY: notebooks
+notebooks: venv ## execute the notebooks, and check that they equal their .py
+	@.ci/notebooks
+
+.PHONY: bench-report
+bench-report: venv ## time and memory of a report on 10,000 runs
+	@$(BIN)/python -m tests.benchmarks.report_10k $(ARGS)
+
+.PHONY: bench-overhead
+bench-overhead: venv ## the harness's throughput against a bare loop of the same engine
+	@$(BIN)/python -m tests.benchmarks.overhead $(ARGS)
+
+.PHONY: clean
+clean: ## remove .venv, caches and builds; results stay
+	@rm -rf .venv build dist htmlcov outputs multirun .coverage .hypothesis .benchmarks
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
