@@ -172,7 +172,9 @@ def epoch_arrays(recorder: Recorder) -> dict[str, NDArray[Any]]:
     """The epoch columns of the trace; an evaluation that was not made is NaN."""
     epochs = recorder.epochs
     exact = {"phase": np.str_, "epoch": np.int32, "samples": np.int64, "updates": np.int64, "window_ns": np.int64}
-    columns = {f"epoch_{name}": np.array([getattr(e, name) for e in epochs], dtype) for name, dtype in exact.items()}
+    columns: dict[str, NDArray[Any]] = {
+        f"epoch_{name}": np.array([getattr(e, name) for e in epochs], dtype) for name, dtype in exact.items()
+    }
     for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy"):
         columns[f"epoch_{name}"] = np.array([getattr(epoch, name) for epoch in epochs], dtype=np.float64)
     return columns
