@@ -193,14 +193,14 @@ def _missing_gpu(host: Host) -> str:
     displays = [vendor for vendor, kind in host.files.pci() if kind.startswith(_DISPLAY_CLASS)]
     if _NVIDIA_VENDOR in displays:
         return f"an NVIDIA GPU is on the PCI bus, but {nvidia.reason}; install or load the driver"
-    return f"no GPU: {nvidia.reason}, no ROCm (/dev/kfd), Intel or Apple GPU; use a machine with one or device=cpu"
+    return f"{nvidia.reason}, no ROCm (/dev/kfd), no Intel or Apple GPU; use a machine that has one, or device=cpu"
 
 
 def _missing_tpu(host: Host) -> str | None:
     google = [kind for vendor, kind in host.files.pci() if vendor == _GOOGLE_VENDOR]
     if any(not kind.startswith(_STORAGE_AND_NETWORK_CLASSES) for kind in google):
         return None
-    return "no TPU (no Google accelerator on the PCI bus); use a machine with one or device=cpu"
+    return "no Google accelerator on the PCI bus; use a machine that has one, or device=cpu"
 
 
 def _title(framework: str, backend: str | None) -> str:

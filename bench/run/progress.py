@@ -1,0 +1,204 @@
+"""Shows a sweep under way from its journal alone, so that it works with every launcher and touches no measured process.
+
+On a terminal: one bar with what runs now, the failures and the time left. Elsewhere: one plain line per finished run,
+flushed at once. A thread looks at the journal twice a second and sleeps in between.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as Bar
+from rich.text import Text
+
+from bench.records import Status
+from bench.run.tally import CellName, Event, Tail, Tally, planned_runs
+from bench.store.layout import SweepFolder
+
+POLL_S = 0.5
+_LOG = logging.getLogger(__name__)
+
+
+class Progress:
+    """Follows a sweep's journal while the block runs; every run that ended inside it has been shown when it closes.
+
+    Args:
+        folder: the sweep.
+        total_runs: runs of the whole sweep, those already in its journal included (``--resume``).
+        console: where to; standard output where None.
+        poll_s: seconds between two looks at the journal.
+    """
+
+    def __init__(
+        self, folder: SweepFolder, total_runs: int, console: Console | None = None, *, poll_s: float = POLL_S
+    ) -> None:
+        self._folder = folder
+        self._console = console or Console()
+        self._poll_s = poll_s
+        self._tally = Tally(total_runs)
+        self._tail = Tail(folder.journal)
+        self._bar = _make_bar(self._console) if self._console.is_terminal else None
+        self._eta = self._shown = ""
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="progress", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Takes in what earlier calls did, without showing it run by run."""
+        for event in self._tail.new_events():
+            self._tally.take(event)
+        self._tally.forget_running()
+        if self._bar is not None:
+            self._bar.start()
+            self._bar.add_task("", total=self._tally.total, state="", failures="", eta="")
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Shows what is still to be shown; an exception of the block passes."""
+        self._closing.set()
+        self._thread.join()
+        if self._bar is not None:
+            self._bar.stop()
+
+    def _follow(self) -> None:
+        try:
+            while not self._closing.wait(self._poll_s):
+                self._look()
+            self._look()
+            self._show_unavailable()
+        except OSError as error:  # a closed pipe ends the display, never the sweep
+            _LOG.warning("the progress display stopped (%s); the sweep goes on", error)
+
+    def _look(self) -> None:
+        ended: list[tuple[int, Event]] = []
+        for event in self._tail.new_events():
+            if self._tally.take(event):
+                ended.append((self._tally.done, event))
+        if self._tally.running or ended:
+            self._show_unavailable()
+        if ended:
+            self._learn()
+        for done, event in ended:
+            self._show_run(done, event)
+        self._draw()
+
+    def _learn(self) -> None:
+        """Estimates anew, once per look: the estimate goes through all runs."""
+        if not self._tally.planned:
+            self._tally.planned = planned_runs(self._folder)
+        self._eta = eta_text(self._tally.remaining_s())
+
+    def _show_run(self, done: int, event: Event) -> None:
+        line = f"{counter(done, self._tally.total)} {run_text(event, self._tally.longest_name)}  {self._eta}".rstrip()
+        if self._bar is None:
+            self._print(line)
+        elif Status(event["status"]).failed:
+            self._print(line, style="red")
+
+    def _show_unavailable(self) -> None:
+        if taken := self._tally.take_unavailable():
+            self._print(unavailable_line(taken))
+
+    def _print(self, line: str, style: str = "") -> None:
+        self._console.print(Text(line, style=style), soft_wrap=True)
+
+    def _draw(self) -> None:
+        """Redraws the bar where something to be seen has changed."""
+        if self._bar is None:
+            return
+        texts = {
+            "state": _running_now(self._tally),
+            "failures": failures_text(self._tally.failures),
+            "eta": self._eta,
+        }
+        if (shown := f"{self._tally.done} {texts}") != self._shown:
+            self._shown = shown
+            self._bar.update(self._bar.task_ids[0], completed=self._tally.done, **texts)  # type: ignore[arg-type]
+            self._bar.refresh()
+
+
+def _make_bar(console: Console) -> Bar:
+    return Bar(
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[eta]}", markup=False),
+        TextColumn("{task.fields[failures]}", style="red", markup=False),
+        TextColumn("{task.fields[state]}", style="dim", markup=False),
+        console=console,
+        auto_refresh=False,  # we redraw when something has changed: nothing else may run beside a measured child
+    )
+
+
+def _running_now(tally: Tally) -> str:
+    names = [f"r{round_} {name}" for (_, round_), name in tally.running.items()]
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return names[0] + more if names else ""
+
+
+def counter(done: int, total: int) -> str:
+    """Such as ``[ 12/220]``."""
+    return f"[{done:>{len(str(total))}}/{total}]"
+
+
+def run_text(event: Event, name_width: int = 0) -> str:
+    """One finished run, such as ``r0 pytorch eager cpu b32  ok  1.2 s  214k samples/s``, or why it has no figures."""
+    status, name = Status(event["status"]), str(CellName.of(event["cell_id"])).ljust(name_width)
+    told = rate_text(event.get("samples_per_s")) if status.measured else event.get("reason")
+    parts = [f"r{event.get('round', 0)} {name}", status.value, duration_text(event.get("wall_s")), told]
+    return "  ".join(part for part in parts if part)
+
+
+def unavailable_line(cells: Counter[tuple[str, str]]) -> str:
+    """One line for all cells that cannot run; of each reason what is missing, without the advice behind it."""
+    causes = Counter[str]()
+    for (device, reason), count in cells.items():
+        causes[f"{device}: {reason.partition(';')[0]}"] += count
+    noun = "cell" if cells.total() == 1 else "cells"
+    return f"{cells.total()} {noun} unavailable: " + "; ".join(f"{cause} ({n})" for cause, n in causes.most_common())
+
+
+def failures_text(failures: Counter[Status]) -> str:
+    """Such as ``2 crashed, 1 oom``."""
+    return ", ".join(f"{count} {status.value}" for status, count in failures.most_common())
+
+
+def eta_text(remaining_s: float | None) -> str:
+    """Time left, as coarse as it is uncertain; empty before anything is known and when nothing is left."""
+    return f"ETA {_coarse(remaining_s)}" if remaining_s else ""
+
+
+def _coarse(seconds: float) -> str:
+    if seconds < 5:
+        return "under 5 s"
+    if seconds < 55:
+        return f"{round(seconds / 5) * 5} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def duration_text(seconds: float | None) -> str:
+    """Seconds of one run, to a tenth."""
+    return "" if seconds is None else f"{seconds:.1f} s"
+
+
+def rate_text(samples_per_s: float | None) -> str:
+    """Throughput in three digits, such as ``214k samples/s``."""
+    if samples_per_s is None:
+        return ""
+    for size, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if samples_per_s >= 0.9995 * size:
+            return f"{_three_digits(samples_per_s / size)}{suffix} samples/s"
+    return f"{_three_digits(samples_per_s)} samples/s"
+
+
+def _three_digits(value: float) -> str:
+    decimals = 2 if value < 9.995 else 1 if value < 99.95 else 0
+    return f"{value:.{decimals}f}"
