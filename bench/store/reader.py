@@ -1,0 +1,157 @@
+"""Reads records back, checked: the damaged becomes a row that says so, what is newer than we are is refused.
+
+A run folder without ``result.json`` is a run that has not happened yet. A record that cannot be trusted (cut short,
+altered, in the wrong folder) is never skipped: its run is there with status ``invalid`` and the reason.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from bench.cell import Cell
+from bench.errors import StorageError, UsageError
+from bench.records import SCHEMA_VERSION, PlannedCell, RunResult, Status, SweepRecord
+from bench.store.layout import RunFolder, SweepFolder
+
+_SWEEP = TypeAdapter(SweepRecord)
+_RESULT = TypeAdapter(RunResult)
+_CELL = TypeAdapter(Cell)
+_ROUND_FOLDER = re.compile(r"r(0|[1-9][0-9]*)")
+
+Record = TypeVar("Record", SweepRecord, RunResult)
+
+
+class DamagedRecordError(ValueError):
+    """What is wrong with one record, in one line without its path."""
+
+
+def read_sweep(folder: SweepFolder) -> SweepRecord:
+    """The plan and circumstances of a sweep.
+
+    Raises:
+        UsageError: the folder holds no sweep, or one written by a newer version.
+        StorageError: ``sweep.json`` cannot be read or is damaged.
+    """
+    try:
+        return _parse(_SWEEP, folder.sweep_json)
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"{folder.path} holds no sweep: there is no sweep.json",
+            "a sweep's folder lies under results/ and holds sweep.json",
+            "name such a folder, or run one with: bench sweep",
+        ) from error
+    except DamagedRecordError as error:
+        raise StorageError(
+            f"{folder.sweep_json} is damaged: {error}",
+            "without the plan its runs cannot be told apart",
+            "restore the file from a copy, or run the sweep again",
+        ) from error
+
+
+def read_cell(planned: PlannedCell) -> Cell:
+    """The cell in a plan, its types checked.
+
+    Raises:
+        StorageError: the plan does not describe a cell.
+    """
+    try:
+        return _CELL.validate_python(planned.cell, strict=True)
+    except ValidationError as error:
+        raise StorageError(
+            f"sweep.json describes no cell under the id {planned.id}: {_first_error(error)}",
+            "every cell of the plan has the fields of bench.cell.Cell",
+            "restore the file from a copy, or run the sweep again",
+        ) from error
+
+
+def read_results(folder: SweepFolder) -> list[RunResult]:
+    """Every run that has ended, ordered by cell id and round; a damaged record is a run of status ``invalid``.
+
+    Raises:
+        UsageError: a record was written by a newer version.
+        StorageError: the folder cannot be read.
+    """
+    results = [read_result(run) for run in folder.run_folders() if _ROUND_FOLDER.fullmatch(run.path.name)]
+    ended = [result for result in results if result is not None]
+    return sorted(ended, key=lambda result: (result.cell_id, result.round))
+
+
+def read_result(run: RunFolder) -> RunResult | None:
+    """One run's record, None where it has not ended.
+
+    Raises:
+        UsageError: it was written by a newer version.
+        StorageError: it cannot be read.
+    """
+    cell_id, round_ = run.path.parent.name, int(run.path.name[1:])
+    try:
+        result = _parse(_RESULT, run.result)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except DamagedRecordError as error:
+        return invalid(cell_id, round_, f"result.json is damaged: {error}")
+    if (result.cell_id, result.round) != (cell_id, round_):
+        return invalid(cell_id, round_, f"result.json tells of another run: {result.cell_id} round {result.round}")
+    return result
+
+
+def invalid(cell_id: str, round_: int, reason: str) -> RunResult:
+    """The row of a run whose record cannot be trusted."""
+    return RunResult(
+        cell_id=cell_id, round=round_, order_in_round=None, status=Status.INVALID, reason=reason, started_at=""
+    )
+
+
+def _parse(adapter: TypeAdapter[Record], path: Path) -> Record:
+    content = _bytes(path)
+    try:
+        record = adapter.validate_json(content, strict=True)
+    except ValidationError as error:
+        _refuse_newer(_claimed_version(content), path)
+        raise DamagedRecordError(_first_error(error)) from error
+    _refuse_newer(record.schema_version, path)
+    if record.schema_version < 1:
+        raise DamagedRecordError(f"schema_version is {record.schema_version}, the first one was 1")
+    return record
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        raise StorageError(
+            f"cannot read {path}: {error.strerror or error}",
+            "every record of a sweep must be readable",
+            "check its permissions and its disk",
+        ) from error
+
+
+def _claimed_version(content: bytes) -> Any:
+    """The version that a record claims which is not as we know it; None where it claims none."""
+    try:
+        plain = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return plain.get("schema_version") if isinstance(plain, dict) else None
+
+
+def _refuse_newer(version: Any, path: Path) -> None:
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise UsageError(
+            f"{path} has schema_version {version}, this bench reads up to {SCHEMA_VERSION}",
+            "a newer version wrote it, and may mean something else by the same words",
+            "install that version of bench to read it",
+        )
+
+
+def _first_error(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    where = ".".join(map(str, first["loc"]))
+    return f"{where}: {first['msg']}" if where else str(first["msg"])
