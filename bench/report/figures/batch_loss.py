@@ -1,0 +1,180 @@
+"""Mini-batch loss per batch: each batch's own loss for both frameworks on one scale, and the running mean beside it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from bench.report import format as fmt
+from bench.report import style
+from bench.report.figures.base import (
+    DataTable, FigureKind, family_handle, figure_with_title, floats, note_handle,
+)  # fmt: skip
+from bench.report.view import Family, Panel, View, conditions
+
+_TITLE = "Mini-Batch Loss per Batch"
+_USUAL_BATCH = 32
+_MOST_ROWS = 2
+_MOST_POINTS = 1000
+_MOST_EPOCHS_MARKED = 30
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One run's losses: ``step, epoch, batch_samples, loss, running_mean``, in order."""
+
+    family: Family
+    batch_size: int
+    round: int
+    steps: pd.DataFrame
+
+
+def traces(view: View) -> list[list[Trace]]:
+    """Rows of the figure: the idiomatic loops together, then each framework's fastest other loop; one run each."""
+    if not view.panels:
+        return []
+    panel = view.panels[0]
+    batch_size = usual_size(panel)
+    families = [(family, cells[cells["batch_size"] == batch_size]) for family, cells in panel.families()]
+    present = [(family, cells) for family, cells in families if len(cells)]
+    taught = [(family, cells) for family, cells in present if family.loop == "idiomatic"]
+    others = _fastest_of_each([pair for pair in present if pair[0].loop != "idiomatic"])
+    rows = [[_trace(view, family, cells) for family, cells in row] for row in (taught, others)]
+    filled = [[trace for trace in row if trace is not None] for row in rows]
+    return [row for row in filled if row][:_MOST_ROWS]
+
+
+def usual_size(panel: Panel) -> int:
+    """The panel's batch size nearest to the tutorial's 32, by ratio."""
+    return min(panel.batch_sizes, key=lambda size: (abs(math.log2(size / _USUAL_BATCH)), size))
+
+
+def with_running_mean(steps: pd.DataFrame) -> pd.DataFrame:
+    """Adds what Keras hands its callbacks: the mean over all samples of the epoch so far."""
+    weights = floats(steps["batch_samples"])
+    by_epoch = steps["epoch"]
+    total = (floats(steps["loss"]) * weights).groupby(by_epoch).cumsum()
+    return steps.assign(running_mean=total / weights.groupby(by_epoch).cumsum())
+
+
+def _fastest_of_each(pairs: list[tuple[Family, pd.DataFrame]]) -> list[tuple[Family, pd.DataFrame]]:
+    fastest: dict[tuple[str, str | None], tuple[Family, pd.DataFrame]] = {}
+    for family, cells in sorted(pairs, key=lambda pair: -float(floats(pair[1]["samples_per_s"]).max())):
+        fastest.setdefault((family.framework, family.backend), (family, cells))
+    return sorted(fastest.values(), key=lambda pair: pair[0].label)
+
+
+def _trace(view: View, family: Family, cells: pd.DataFrame) -> Trace | None:
+    steps = view.tables.steps
+    own = steps[(steps["cell_id"] == cells["cell_id"].iloc[0]) & steps["loss"].notna()]
+    if own.empty:
+        return None
+    first = own[own["round"] == own["round"].min()].sort_values("step")
+    return Trace(family, int(cells["batch_size"].iloc[0]), int(first["round"].iloc[0]), with_running_mean(first))
+
+
+def _draw(view: View) -> Figure | str:
+    rows = traces(view)
+    if not rows:
+        return "No run recorded its steps' losses, so there is no trace to draw."
+    panel = view.panels[0]
+    size = panel.size_label(rows[0][0].batch_size)
+    subtitle = f"batch {size} · round {rows[0][0].round + 1} · {panel.label} · {conditions(view, panel, budget=True)}"
+    figure = figure_with_title(_TITLE, subtitle.rpartition(" · ")[0], height=3.1 * len(rows))
+    grid = figure.subplots(len(rows), 1, squeeze=False, sharey=True, sharex=True)[:, 0]
+    for axes, row in zip(grid, rows, strict=True):
+        _draw_row(axes, row)
+    grid[-1].set_xlabel("step (one mini-batch each)")
+    _limit_scale(grid[0], rows)
+    return figure
+
+
+def _draw_row(axes: Axes, row: list[Trace]) -> None:
+    _mark_epochs(axes, row[0].steps)
+    for width, trace in zip((1.4, 0.9, 0.8, 0.8), row, strict=False):
+        own = decimated(trace.steps, "loss")
+        look = trace.family.look
+        axes.plot(own["step"], own["loss"], color=look.colour, linewidth=width, alpha=0.75, zorder=2)
+    for trace in row:
+        mean = decimated(trace.steps, "running_mean")
+        look = trace.family.look
+        axes.plot(mean["step"], mean["running_mean"], color=style.INK, linewidth=1.9, zorder=3)
+        axes.plot(mean["step"], mean["running_mean"], color=look.colour, linewidth=1.0, linestyle=look_dashes(trace), zorder=3.1)
+    axes.set_ylabel("loss of the batch (nats)")
+    axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
+    handles = [family_handle(trace.family) for trace in row]
+    axes.legend(handles=[*handles, note_handle("running mean", linewidth=1.2)], loc="upper right", ncols=len(row) + 1)
+
+
+def look_dashes(trace: Trace) -> object:
+    return "-" if trace.family.framework == "pytorch" else (0, (4, 2))
+
+
+def _mark_epochs(axes: Axes, steps: pd.DataFrame) -> None:
+    starts = steps.groupby("epoch")["step"].min().iloc[1:]
+    for start in starts if len(starts) <= _MOST_EPOCHS_MARKED else ():
+        axes.axvline(start, color=style.GREY, linewidth=0.8, dashes=(1, 2), zorder=1)
+
+
+def decimated(steps: pd.DataFrame, column: str) -> pd.DataFrame:
+    """At most about a thousand steps that keep every stretch's lowest and highest value."""
+    if len(steps) <= _MOST_POINTS:
+        return steps
+    values = floats(steps[column]).reset_index(drop=True)
+    stretch = np.arange(len(values)) * (_MOST_POINTS // 2) // len(values)
+    grouped = values.groupby(stretch)
+    kept = sorted({*grouped.idxmin(), *grouped.idxmax()})
+    return steps.iloc[kept]
+
+
+def _limit_scale(axes: Axes, rows: list[list[Trace]]) -> None:
+    """One scale for all; a few stray batches may leave it, so that the rest can be read."""
+    losses = np.concatenate([floats(trace.steps["loss"]).to_numpy() for row in rows for trace in row])
+    low, high = float(losses.min()), float(np.quantile(losses, 0.999))
+    room = 0.18 * (high - low)
+    axes.set_ylim(max(0.0, low - 0.3 * room), high + 1.4 * room)
+
+
+def _finding(view: View) -> str:
+    sentences = [_row_finding(row) for row in traces(view)]
+    return " ".join(sentences)
+
+
+def _row_finding(row: list[Trace]) -> str:
+    parts = []
+    for trace in row:
+        losses = floats(trace.steps["loss"])
+        last = losses[trace.steps["epoch"] == trace.steps["epoch"].max()]
+        parts.append(
+            f"{trace.family.label}: a batch's own loss scatters by {fmt.significant(float(last.std(ddof=0)), 2)} "
+            f"around {fmt.significant(float(last.mean()), 3)} in the last epoch"
+        )
+    return "; ".join(parts) + "."
+
+
+def _table(view: View) -> DataTable:
+    rows = [_summary(trace, epoch) for row in traces(view) for trace in row for epoch in _shown_epochs(trace)]
+    headers = ["loop", "epoch", "batches", "mean of own losses", "lowest", "highest", "running mean at the end"]
+    return DataTable(headers, rows)
+
+
+def _shown_epochs(trace: Trace) -> list[int]:
+    return sorted(int(epoch) for epoch in trace.steps["epoch"].unique())[:20]
+
+
+def _summary(trace: Trace, epoch: int) -> list[str]:
+    steps = trace.steps[trace.steps["epoch"] == epoch]
+    losses = floats(steps["loss"])
+    return [
+        trace.family.label, fmt.count(epoch + 1), fmt.count(len(steps)), fmt.loss(losses.mean()),
+        fmt.loss(losses.min()), fmt.loss(losses.max()), fmt.loss(steps["running_mean"].iloc[-1]),
+    ]  # fmt: skip
+
+
+BATCH_LOSS = FigureKind("batch_loss", _TITLE, _draw, _finding, _table)

@@ -1,0 +1,158 @@
+"""Loss after each epoch against steps, epochs and seconds: small multiples over batch size."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from bench.report import format as fmt
+from bench.report import style
+from bench.report.figures.base import (
+    DataTable, FigureKind, family_legend, figure_with_title, floats, note_handle,
+)  # fmt: skip
+from bench.report.figures.datatables import cell_table
+from bench.report.view import Family, Panel, View, conditions
+
+_TITLE = "Training loss against steps, epochs and seconds"
+_MOST_COLUMNS = 5
+_MOST_EPOCHS_DRAWN = 200
+
+
+@dataclass(frozen=True)
+class _Clock:
+    """One way to say how far training has come."""
+
+    column: str
+    label: str
+    log: bool
+
+
+_CLOCKS = (
+    _Clock("steps", "steps (updates)", True),
+    _Clock("epochs", "epochs", False),
+    _Clock("seconds", "training time", True),
+)
+
+
+def _draw(view: View) -> Figure | str:
+    curves = _curves(view)
+    if curves.empty:
+        return "No run recorded a loss after an epoch, so there are no curves to draw."
+    panel = view.panels[0]
+    sizes = chosen_sizes(sorted(int(size) for size in curves["batch_size"].unique()))
+    figure = figure_with_title(_TITLE, _subtitle(view, panel, curves), height=7.2)
+    grid = figure.subplots(len(_CLOCKS), len(sizes), squeeze=False, sharex="row", sharey=True)
+    for clock, row in zip(_CLOCKS, grid, strict=True):
+        for size, axes in zip(sizes, row, strict=True):
+            _draw_curves(axes, panel, curves[curves["batch_size"] == size], clock)
+        row[0].set_ylabel("training loss (nats)")
+        row[len(sizes) // 2].set_xlabel(clock.label)
+    for size, axes in zip(sizes, grid[0], strict=True):
+        axes.set_title(f"batch {panel.size_label(size)}", fontweight="bold")
+    target = _target(view, panel)
+    if target is not None:
+        for axes in grid.flat:
+            axes.axhline(target, color=style.MUTED, linewidth=1.0, dashes=(4, 3), zorder=1)
+    notes = [note_handle(f"target {fmt.loss(target)}", dashes=(4, 3), linewidth=1.0)] if target is not None else []
+    family_legend(figure, [family for family, _ in panel.families()], notes)
+    return figure
+
+
+def chosen_sizes(sizes: list[int]) -> list[int]:
+    """At most five sizes, spread evenly, smallest and largest among them."""
+    if len(sizes) <= _MOST_COLUMNS:
+        return sizes
+    places = np.linspace(0, len(sizes) - 1, _MOST_COLUMNS).round().astype(int)
+    return [sizes[place] for place in places]
+
+
+def _curves(view: View) -> pd.DataFrame:
+    """Median over rounds for every family, batch size and epoch of the first panel.
+
+    Columns ``family, batch_size, epochs`` (completed, 0 is the start), ``steps, seconds, loss``.
+    """
+    columns = ["family", "batch_size", "epochs", "steps", "seconds", "loss"]
+    if not view.panels:
+        return pd.DataFrame(columns=columns)
+    cells = view.panels[0].cells[["cell_id", "family", "batch_size"]]
+    epochs = view.tables.epochs
+    trained = epochs[(epochs["phase"] == "training") & epochs["train_loss"].notna()].merge(cells, on="cell_id")
+    if trained.empty:
+        return pd.DataFrame(columns=columns)
+    trained = trained.sort_values(["cell_id", "round", "epoch"])
+    by_run = trained.groupby(["cell_id", "round"], sort=False)
+    trained = trained.assign(
+        epochs=trained["epoch"].astype("int64") + 1,
+        steps=by_run["updates"].cumsum(),
+        seconds=by_run["window_ns"].cumsum() / 1e9,
+        loss=floats(trained["train_loss"]),
+    )
+    key = ["family", "batch_size", "epochs"]
+    return trained.groupby(key, sort=True)[["steps", "seconds", "loss"]].median().reset_index()
+
+
+def _draw_curves(axes: Axes, panel: Panel, curves: pd.DataFrame, clock: _Clock) -> None:
+    for family, _ in panel.families():
+        _draw_curve(axes, family, curves[curves["family"] == family.label], clock)
+    if clock.log:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(numticks=4))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(FuncFormatter(fmt.tick_duration if clock.column == "seconds" else fmt.tick_rate))
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+
+
+def _draw_curve(axes: Axes, family: Family, curve: pd.DataFrame, clock: _Clock) -> None:
+    thinned = curve.iloc[:: math.ceil(len(curve) / _MOST_EPOCHS_DRAWN) or 1]
+    look = family.look
+    axes.plot(
+        thinned[clock.column].to_numpy(dtype=float), thinned["loss"].to_numpy(dtype=float), color=look.colour,
+        linestyle=look.linestyle, marker=look.marker, markersize=3.6, linewidth=1.3, markevery=max(1, len(thinned) // 5),
+        markeredgecolor=style.CARD, markeredgewidth=0.4,
+    )  # fmt: skip
+
+
+def _subtitle(view: View, panel: Panel, curves: pd.DataFrame) -> str:
+    shown = "whole training split after every epoch"
+    return f"{panel.label} · {shown} · {conditions(view, panel, budget=True)}"
+
+
+def _target(view: View, panel: Panel) -> float | None:
+    targets = view.runs.loc[view.runs["cell_id"].isin(panel.cells["cell_id"]), "target_loss"].dropna()
+    return float(targets.iloc[0]) if len(targets) else None
+
+
+def _finding(view: View) -> str:
+    cells = view.panels[0].cells
+    final = cells.assign(loss=floats(cells["final_train_loss"])).dropna(subset=["loss"])
+    by_size = final.groupby("batch_size")["loss"].median()
+    panel = view.panels[0]
+    best, worst = int(by_size.idxmin()), int(by_size.idxmax())
+    return (
+        f"With this budget the training loss ended lowest at batch {panel.size_label(best)} "
+        f"({fmt.loss(by_size[best])}) and highest at batch {panel.size_label(worst)} ({fmt.loss(by_size[worst])}): "
+        "a fixed number of epochs gives large batches few updates."
+    )
+
+
+def _table(view: View) -> DataTable:
+    return cell_table(
+        view,
+        {
+            "updates": lambda row: fmt.count(row["updates"]),
+            "epochs": lambda row: fmt.count(row["epochs"]),
+            "final training loss": lambda row: fmt.loss(row["final_train_loss"]),
+            "final validation loss": lambda row: fmt.loss(row["final_val_loss"]),
+            "validation accuracy": lambda row: fmt.percent(row["final_val_accuracy"]),
+        },
+    )
+
+
+LOSS_CURVES = FigureKind("loss_curves", _TITLE, _draw, _finding, _table)

@@ -1,0 +1,152 @@
+"""Time and steps to the target loss against batch size; what never got there is marked, not dropped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench.report import format as fmt
+from bench.report import style
+from bench.report.figures.base import (
+    DataTable, FigureKind, axes_grid, batch_axis, family_legend, figure_with_title, floats, note_handle,
+)  # fmt: skip
+from bench.report.figures.curves import draw_curve, value_axis
+from bench.report.figures.datatables import cell_table
+from bench.report.view import Family, Panel, View, conditions
+
+_TITLE = "Time and steps to the target loss against batch size"
+
+
+@dataclass(frozen=True)
+class _Side:
+    column: str
+    axis: str
+    title: str
+
+
+_TIME = _Side("time_to_target_s", "time to target", "training time to the target")
+_STEPS = _Side("steps_to_target", "steps to target", "steps to the target")
+
+
+def _draw(view: View) -> Figure | str:
+    if not view.panels:
+        return "No run of this sweep was measured, so nothing reached a target."
+    panel = view.panels[0]
+    if not panel.cells["steps_to_target"].notna().any():
+        return _nothing_reached(view, panel)
+    figure = figure_with_title(_TITLE, _subtitle(view, panel), height=4.4)
+    left, right = axes_grid(figure, 2, sharey=False)
+    _draw_side(left, panel, _TIME)
+    _draw_side(right, panel, _STEPS)
+    value_axis(left, _TIME.axis, fmt.tick_duration)
+    value_axis(right, f"{_STEPS.axis} (updates of the weights)", fmt.tick_plain)
+    family_legend(figure, [family for family, _ in panel.families()], _explanations(panel))
+    return figure
+
+
+def _draw_side(axes: Axes, panel: Panel, side: _Side) -> None:
+    axes.set_yscale("log")
+    for family, cells in panel.families():
+        reached = cells[cells[side.column].notna()]
+        if len(reached):
+            draw_curve(axes, family, reached, side.column)
+        _mark_censored(axes, family, cells[cells[side.column].isna()], side)
+    if side is _STEPS:
+        _perfect_scaling(axes, panel)
+    batch_axis(axes, panel, width_in=3.2)
+    axes.set_title(side.title, loc="left", fontweight="bold")
+
+
+def _mark_censored(axes: Axes, family: Family, cells: pd.DataFrame, side: _Side) -> None:
+    """An open mark with an arrow at what was spent without getting there: the truth lies above."""
+    spent = spent_without_target(cells)[side.column]
+    for size, value in zip(cells["batch_size"].astype("int64"), spent, strict=True):
+        axes.plot(
+            [size], [value], marker=family.look.marker, markerfacecolor=style.CARD, color=family.look.colour,
+            linestyle="none", zorder=4,
+        )  # fmt: skip
+        axes.annotate(
+            "", xy=(size, value), xytext=(0, 17), textcoords="offset points", zorder=3.5,
+            arrowprops={"arrowstyle": "<-", "color": family.look.colour, "linewidth": 1.2, "shrinkB": 3},
+        )  # fmt: skip
+
+
+def spent_without_target(cells: pd.DataFrame) -> pd.DataFrame:
+    """Updates made and their training time, columns named as those of the target: lower bounds where it was missed."""
+    updates = floats(cells["updates"])
+    return pd.DataFrame({"steps_to_target": updates, "time_to_target_s": updates * floats(cells["step_us"]) * 1e-6})
+
+
+def _perfect_scaling(axes: Axes, panel: Panel) -> None:
+    reached = panel.cells[panel.cells["steps_to_target"].notna()]
+    start = int(reached["batch_size"].min())
+    steps = float(floats(reached.loc[reached["batch_size"] == start, "steps_to_target"]).median())
+    sizes = [start, panel.batch_sizes[-1]]
+    limits = axes.get_ylim()
+    axes.plot(sizes, [steps * start / size for size in sizes], color=style.MUTED, linewidth=1.1, dashes=(4, 3))
+    axes.set_ylim(min(limits[0], 0.7 * float(floats(reached["steps_to_target"]).min())), limits[1] * 1.5)
+
+
+def _explanations(panel: Panel) -> list[object]:
+    perfect = note_handle("perfect scaling: twice the batch,\nhalf the steps", dashes=(4, 3), linewidth=1.1)
+    missed = note_handle(
+        "not reached within the budget:\nmore than this", linestyle="none", marker="o", markerfacecolor=style.CARD
+    )
+    return [perfect, *([missed] if panel.cells["steps_to_target"].isna().any() else [])]
+
+
+def _subtitle(view: View, panel: Panel) -> str:
+    return f"{panel.label} · training loss {_target(view, panel)} · {conditions(view, panel, budget=True)}"
+
+
+def _target(view: View, panel: Panel) -> str:
+    targets = view.runs.loc[view.runs["cell_id"].isin(panel.cells["cell_id"]), "target_loss"].dropna()
+    return fmt.loss(float(targets.iloc[0])) if len(targets) else "not set"
+
+
+def _nothing_reached(view: View, panel: Panel) -> str:
+    if _target(view, panel) == "not set":
+        return "This sweep has no target loss: its labels are random, so there is nothing to learn."
+    return f"No run reached the target, a training loss of {_target(view, panel)}, within its budget."
+
+
+def _finding(view: View) -> str:
+    cells = view.panels[0].cells
+    reached = cells[cells["time_to_target_s"].notna()]
+    quickest = reached.loc[floats(reached["time_to_target_s"]).idxmin()]
+    fewest = reached.loc[floats(reached["steps_to_target"]).idxmin()]
+    missed = len(cells) - len(reached)
+    return (
+        f"Quickest: {quickest['family']} at batch {fmt.count(quickest['batch_size'])}, "
+        f"{fmt.duration(quickest['time_to_target_s'], quickest['time_to_target_s_low'], quickest['time_to_target_s_high'])}. "
+        f"Fewest steps: {fmt.steps(fewest['steps_to_target'])} at batch {fmt.count(fewest['batch_size'])}. "
+        + (f"{fmt.count(missed)} of {fmt.plural(len(cells), 'cell')} did not reach the target." if missed else "")
+    ).strip()
+
+
+def _table(view: View) -> DataTable:
+    return cell_table(
+        view,
+        {
+            "time to target": _time,
+            "with first step": lambda row: fmt.duration(row["time_to_target_cold_s"]),
+            "steps": lambda row: fmt.steps(row["steps_to_target"]) if _reached(row) else f"> {fmt.count(row['updates'])}",
+            "epochs": lambda row: fmt.steps(row["epochs_to_target"]),
+            "final validation loss": lambda row: fmt.loss(row["final_val_loss"]),
+            "validation accuracy": lambda row: fmt.percent(row["final_val_accuracy"]),
+        },
+    )
+
+
+def _time(row: pd.Series[float]) -> str:
+    return fmt.duration_interval(row["time_to_target_s"], row["time_to_target_s_low"], row["time_to_target_s_high"])
+
+
+def _reached(row: pd.Series[float]) -> bool:
+    return not fmt.is_missing(row["steps_to_target"])
+
+
+TARGET = FigureKind("target", _TITLE, _draw, _finding, _table)
