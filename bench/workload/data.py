@@ -80,7 +80,7 @@ def generate(spec: DataSpec, seed: int, dtype: DTypeLike = "float32") -> Split:
 
 
 def teacher_best(spec: DataSpec) -> TeacherBest:
-    """The best there is on ``teacher`` data, whose labels are flipped with probability q: entropy of q, max(q, 1 - q)."""
+    """The best there is on ``teacher`` data: where labels flip with probability q, entropy of q and max(q, 1 - q)."""
     q = spec.noise or 0.0
     entropy = 0.0 if q in (0.0, 1.0) else -q * math.log(q) - (1 - q) * math.log1p(-q)
     return TeacherBest(loss=entropy, accuracy=max(q, 1 - q))

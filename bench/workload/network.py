@@ -54,8 +54,8 @@ def initial_weights(features: int, hidden: int, dtype: DTypeLike, *, seed: int, 
 def forward(weights: Weights, x: FloatArray) -> FloatArray:
     """Logits of the rows of ``x`` (n, F), shape (n,), in the weights' dtype."""
     hidden = np.maximum(x @ weights.hidden_kernel + weights.hidden_bias, 0)
-    logits: FloatArray = hidden @ weights.output_kernel + weights.output_bias
-    return logits[:, 0]
+    logits: FloatArray = np.squeeze(hidden @ weights.output_kernel + weights.output_bias, axis=1)
+    return logits
 
 
 def loss_and_accuracy(weights: Weights, x: FloatArray, y: FloatArray) -> tuple[float, float]:
@@ -97,7 +97,8 @@ def loss_and_gradients(weights: Weights, x: FloatArray, y: FloatArray) -> tuple[
 
 def _glorot_uniform(rng: np.random.Generator, fan_in: int, fan_out: int) -> FloatArray:
     limit = np.sqrt(6 / (fan_in + fan_out))
-    return rng.uniform(-limit, limit, size=(fan_in, fan_out))
+    kernel: FloatArray = rng.uniform(-limit, limit, size=(fan_in, fan_out))
+    return kernel
 
 
 def _cross_entropy(logits: FloatArray, y: FloatArray) -> FloatArray:
@@ -106,4 +107,5 @@ def _cross_entropy(logits: FloatArray, y: FloatArray) -> FloatArray:
 
 
 def _sigmoid(logits: FloatArray) -> FloatArray:
-    return 0.5 * (1 + np.tanh(0.5 * logits))
+    probabilities: FloatArray = 0.5 * (1 + np.tanh(0.5 * logits))
+    return probabilities

@@ -1,0 +1,58 @@
+"""What both loops do alike: open the device, tell the environment, watch memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from bench.engines.base import Engine, MemoryGauge
+from bench.engines.pytorch.device import Device, open_device, set_threads
+from bench.engines.pytorch.environment import describe, pin_precision
+from bench.engines.pytorch.memory import WATCHED_ROWS, watch
+
+
+class TorchEngine(Engine):
+    """An engine on a PyTorch device.
+
+    Attributes:
+        device: where it trains, once open.
+        steps_watched: how many steps of an epoch to train while memory is watched; None trains them all.
+    """
+
+    framework = "pytorch"
+    device: Device
+    steps_watched: int | None = None
+
+    def open_device(self) -> str:
+        """Sets threads and precision, opens the device, and makes sure that it computes."""
+        set_threads(self.cell.protocol.threads)
+        self.device = open_device(self.cell.device, self.dtype)
+        pin_precision()  # only now: torch-tpu puts its own setter in place when it loads
+        return self.device.name
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The network's dtype."""
+        dtype: torch.dtype = getattr(torch, self.cell.network.dtype)
+        return dtype
+
+    def synchronize(self) -> None:
+        """Returns when the device has finished everything asked of it."""
+        self.device.synchronize()
+
+    def environment(self) -> dict[str, Any]:
+        """Versions, threads and numeric flags in force."""
+        return describe(self.device)
+
+    @contextmanager
+    def track_memory(self) -> Iterator[MemoryGauge]:
+        """The allocator's peak over an epoch's first steps."""
+        self.steps_watched = max(2, WATCHED_ROWS // self.cell.batch_size)
+        try:
+            with watch(self.device) as gauge:
+                yield gauge
+        finally:
+            self.steps_watched = None
