@@ -1,0 +1,154 @@
+"""The verbs a person types: each parses its words and calls the room that does the work."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import bench
+from bench.errors import BenchError
+from bench.store.claim import LATEST
+from bench.store.layout import SweepFolder
+
+INTERRUPTED = 130
+DEFAULT_FOLDER = f"results/{LATEST}"
+
+_OVERRIDES_HELP = """\
+settings are Hydra overrides, key=value; in a sweep several values stand between commas. Groups: framework, loop, device,
+data, network, optimizer, lr_policy, budget, protocol, defaults, experiment.
+`python -m bench.app --help` lists their options, `python -m bench.app --cfg job` every key."""
+
+_SWEEP_EXAMPLES = """\
+examples:
+  bench sweep
+  bench sweep experiment=smoke
+  bench sweep framework=pytorch,keras device=cpu batch_size=1,32,full loop=idiomatic,fastest
+  bench sweep data=breast_cancer
+  bench sweep data=file data.path=mine.csv data.target=label
+  bench sweep framework=pytorch optimizer=sgd optimizer.lr=0.01,0.1 protocol.rounds=3"""
+
+_RUN_EXAMPLES = """\
+examples:
+  bench run
+  bench run framework=keras loop=compiled batch_size=full
+  bench run framework=reference data=tutorial budget.epochs=3"""
+
+_PLAN_EXAMPLES = """\
+examples:
+  bench plan
+  bench plan experiment=tutorial
+  bench plan framework=reference,pytorch device=cpu,gpu batch_size=1,32,full"""
+
+_REPORT_EXAMPLES = f"""\
+examples:
+  bench report
+  bench report {DEFAULT_FOLDER}"""
+
+_DOCTOR_EXAMPLES = """\
+examples:
+  bench doctor"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one verb and returns the exit code."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    parsed, rest = _parser().parse_known_args(given)
+    try:
+        return int(parsed.verb(parsed, rest))
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bench",
+        description="Train the same two-layer network in PyTorch and Keras at every batch size, and compare.",
+        epilog="examples:\n  bench sweep\n  bench plan\n  bench sweep --help",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"bench {bench.__version__}")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    _with_overrides(verbs, "sweep", "run the grid, round by round, and report on it", _SWEEP_EXAMPLES, _sweep)
+    _with_overrides(verbs, "run", "run one cell once", _RUN_EXAMPLES, _run)
+    _with_overrides(verbs, "plan", "say what a sweep would run and how long it would take", _PLAN_EXAMPLES, _plan)
+    report = _verb(verbs, "report", "rebuild tables, figures and report of a sweep", _REPORT_EXAMPLES, _report)
+    report.add_argument("folder", nargs="?", default=DEFAULT_FOLDER, metavar="DIR", help=f"default: {DEFAULT_FOLDER}")
+    _verb(
+        verbs, "doctor", "say what is installed, which devices work and what disturbs timing", _DOCTOR_EXAMPLES, _doctor
+    )
+    return parser
+
+
+Verb = Callable[[argparse.Namespace, list[str]], int]
+
+
+def _verb(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str, examples: str, call: Verb
+) -> argparse.ArgumentParser:
+    parser = verbs.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(verb=call)
+    return parser
+
+
+def _with_overrides(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str, examples: str, call: Verb
+) -> None:
+    parser = _verb(verbs, name, summary, f"{_OVERRIDES_HELP}\n\n{examples}", call)
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings; see below")
+
+
+def _sweep(parsed: argparse.Namespace, rest: list[str]) -> int:
+    return _application(["--multirun", *parsed.overrides, *rest])
+
+
+def _run(parsed: argparse.Namespace, rest: list[str]) -> int:
+    return _application([*parsed.overrides, *rest])
+
+
+def _plan(parsed: argparse.Namespace, rest: list[str]) -> int:
+    return _application(["--multirun", *parsed.overrides, *rest, "sweep.dry_run=true"])
+
+
+def _report(parsed: argparse.Namespace, rest: list[str]) -> int:
+    _nothing_else(rest)
+    from bench.report.build import build_report
+    from bench.report.terminal import print_summary
+    from bench.sweep.show import make_console
+
+    folder = SweepFolder(Path(parsed.folder).resolve())
+    build_report(folder)
+    print_summary(folder, make_console())
+    return 0
+
+
+def _doctor(parsed: argparse.Namespace, rest: list[str]) -> int:
+    _nothing_else(rest)
+    from bench.doctor import run_doctor
+    from bench.sweep.show import make_console
+
+    return run_doctor(make_console())
+
+
+def _application(arguments: list[str]) -> int:
+    # Late: Hydra is not needed for `report`, `doctor` and `--help`.
+    from bench import app
+
+    return app.main(arguments)
+
+
+def _nothing_else(rest: Sequence[str]) -> None:
+    if rest:
+        _parser().error(f"unrecognized arguments: {' '.join(rest)}")

@@ -1,0 +1,131 @@
+"""How long a plan would take: rough costs per loop, scaled to this machine by a short calibration with NumPy.
+
+It is an estimate, off by a factor of two either way where a framework meets hardware it was not measured on. The costs
+are medians of one 2-core machine without a GPU; a GPU's are taken as the CPU's, for want of a measurement.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+
+from bench.cell import Cell
+from bench.plan.plan import Plan
+from bench.workload.network import initial_weights, loss_and_gradients, parameter_count
+
+CALIBRATION_S = 0.2
+# The calibration's step (batch 256 of 20 features, 64 hidden units, float32) on the machine of the costs below.
+_CALIBRATION_STEP_S = 4.0e-4
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopCost:
+    """What one loop costs: per step, per sample and weight, and once per run (process, build, trace, evaluation)."""
+
+    step_s: float
+    sample_weight_s: float
+    run_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameworkCost:
+    """A framework's import, paid once by its template (or by every run where it is spawned), and its loops."""
+
+    import_s: float
+    loops: dict[str, LoopCost]
+
+
+def _loop(step_us: float, run_s: float, sample_weight_ps: float = 150.0) -> LoopCost:
+    return LoopCost(step_s=step_us * 1e-6, sample_weight_s=sample_weight_ps * 1e-12, run_s=run_s)
+
+
+_COSTS: dict[str, FrameworkCost] = {
+    "reference": FrameworkCost(import_s=0.2, loops={"eager": _loop(60, 0.1)}),
+    "pytorch": FrameworkCost(
+        import_s=2.5, loops={"idiomatic": _loop(400, 0.3), "eager": _loop(250, 0.3), "compiled": _loop(400, 8.0)}
+    ),
+    "keras-tensorflow": FrameworkCost(
+        import_s=5.2, loops={"idiomatic": _loop(1000, 2.0), "eager": _loop(3000, 1.0), "compiled": _loop(300, 1.5)}
+    ),
+    "keras-jax": FrameworkCost(import_s=2.8, loops={"idiomatic": _loop(150, 2.0)}),
+    "keras-torch": FrameworkCost(import_s=5.8, loops={"idiomatic": _loop(1000, 2.0)}),
+}
+_UNKNOWN = _loop(300, 2.0)
+_UNKNOWN_IMPORT_S = 5.0
+
+
+def estimate_s(plan: Plan, slowness: float | None = None) -> float:
+    """Seconds the plan would take.
+
+    Args:
+        plan: what would run.
+        slowness: this machine's time over that of the machine of the costs; measured unless given.
+    """
+    factor = calibrate() if slowness is None else slowness
+    cells = [plan.by_id[cell_id].cell for round_ in plan.rounds for cell_id in round_]
+    first_round = plan.rounds[0] if plan.rounds else []
+    memory = sum(_memory_s(plan.by_id[cell_id].cell) for cell_id in first_round)
+    # Steady time is measured until there is enough of it, on a slow machine as on a fast one.
+    steady = sum(_steady_s(cell, factor) for cell in cells)
+    return steady + factor * (memory + _imports_s(cells) + sum(map(_run_s, cells)))
+
+
+def calibrate(seconds: float = CALIBRATION_S) -> float:
+    """How many times slower than the machine of the costs this one trains a step in NumPy."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((256, 20), dtype=np.float32)
+    y = rng.integers(0, 2, size=256).astype(np.float32)
+    weights = initial_weights(20, 64, np.float32, seed=0, round_=0)
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while (start := time.perf_counter()) < end:
+        loss_and_gradients(weights, x, y)
+        times.append(time.perf_counter() - start)
+    return median(times) / _CALIBRATION_STEP_S
+
+
+def _cost(cell: Cell) -> LoopCost:
+    known = _COSTS.get(_name(cell))
+    return known.loops.get(cell.loop, _UNKNOWN) if known else _UNKNOWN
+
+
+def _name(cell: Cell) -> str:
+    return "-".join(part for part in (cell.framework, cell.backend) if part)
+
+
+def _epoch_s(cell: Cell) -> float:
+    cost, weights = _cost(cell), parameter_count(cell.data.features, cell.network.hidden)
+    return cell.steps_per_epoch * cost.step_s + cell.data.n_train * weights * cost.sample_weight_s
+
+
+def _run_s(cell: Cell) -> float:
+    return _cost(cell).run_s + cell.budget.epochs * _epoch_s(cell)
+
+
+def _steady_s(cell: Cell, factor: float) -> float:
+    protocol, epoch = cell.protocol, factor * _epoch_s(cell)
+    wanted = max(protocol.steady_min_s, protocol.steady_min_epochs * epoch)
+    return max(epoch, min(wanted, protocol.steady_max_s))
+
+
+def _memory_s(cell: Cell) -> float:
+    """A process of its own that trains at half the speed for about two epochs."""
+    return _cost(cell).run_s + 4 * _epoch_s(cell) if cell.protocol.memory else 0.0
+
+
+def _imports_s(cells: list[Cell]) -> float:
+    """Once per framework where a template forks, else once per run."""
+    forked = {_name(cell) for cell in cells if _forks(cell)}
+    spawned = [_name(cell) for cell in cells if not _forks(cell)]
+    return sum(_import_s(name) for name in [*forked, *spawned])
+
+
+def _import_s(name: str) -> float:
+    return _COSTS[name].import_s if name in _COSTS else _UNKNOWN_IMPORT_S
+
+
+def _forks(cell: Cell) -> bool:
+    return cell.device == "cpu" and cell.protocol.isolation != "spawn"

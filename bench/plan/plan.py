@@ -1,0 +1,133 @@
+"""A plan: every cell of the grid, why some cannot run here, and the rounds of those that can. Nothing is started."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from bench.cell import Cell
+from bench.config import Config
+from bench.config.schema import DataConfig
+from bench.engines import catalogue
+from bench.errors import RequiredMissing, UsageError
+from bench.plan.expand import GridCell, expand
+from bench.plan.grid import GridPoint
+from bench.plan.rounds import shuffled_rounds
+
+WhyNot = Callable[[Cell], str | None]
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A cell in the plan: its data settings, the overrides that lead to it, and why it cannot run here (None: it can)."""
+
+    cell: Cell
+    data: DataConfig
+    overrides: tuple[str, ...]
+    unavailable_reason: str | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep will do.
+
+    Attributes:
+        config: the config of the grid's first point; what belongs to the whole sweep is the same in all.
+        runs: every cell, once.
+        rounds: for every round the ids of the cells that can run, in their order.
+    """
+
+    config: Config
+    runs: list[PlannedRun]
+    rounds: list[list[str]]
+
+    @cached_property
+    def by_id(self) -> dict[str, PlannedRun]:
+        """The cells by id."""
+        return {run.cell.id: run for run in self.runs}
+
+    @property
+    def seed(self) -> int:
+        """Seeds the order of the rounds."""
+        return self.config.seed
+
+    @property
+    def total_runs(self) -> int:
+        """Runs to be started."""
+        return sum(map(len, self.rounds))
+
+    @property
+    def unavailable(self) -> list[PlannedRun]:
+        """The cells that cannot run here."""
+        return [run for run in self.runs if run.unavailable_reason is not None]
+
+
+def make_plan(points: Sequence[GridPoint], *, rounds: int | None = None, why_not: WhyNot | None = None) -> Plan:
+    """The plan of a grid.
+
+    Args:
+        points: the validated grid, at least one point.
+        rounds: how many, where not as configured.
+        why_not: why a cell cannot run here; looks at this machine unless given.
+
+    Raises:
+        UsageError: points disagree on what belongs to the whole sweep, or data cannot be used.
+        RequiredMissing: something in ``sweep.require`` cannot run here.
+    """
+    config = _shared_config(points)
+    runs = [_planned(grid_cell, why_not or why_not_here) for grid_cell in expand(points)]
+    _check_required(config.sweep.require, runs)
+    runnable = [run.cell.id for run in runs if run.unavailable_reason is None]
+    orders = shuffled_rounds(runnable, rounds or config.protocol.rounds, config.seed) if runnable else []
+    return Plan(config, runs, orders)
+
+
+def why_not_here(cell: Cell) -> str | None:
+    """Why the cell cannot run on this machine: no such loop, framework or device; None where it can."""
+    from bench.plan.devices import availability
+
+    reason = catalogue.why_not(cell.framework, cell.backend, cell.loop, cell.device)
+    if reason is not None:
+        return reason
+    found = availability(cell.framework, cell.backend, cell.device, cell.python)
+    return None if found.ok else found.reason or "not available here"
+
+
+def names_of(cell: Cell) -> set[str]:
+    """The names by which ``sweep.require`` can ask for the cell."""
+    return {name for name in (cell.framework, cell.backend, cell.loop, cell.device, cell.family) if name}
+
+
+def _planned(grid_cell: GridCell, why_not: WhyNot) -> PlannedRun:
+    return PlannedRun(grid_cell.cell, grid_cell.data, grid_cell.overrides, why_not(grid_cell.cell))
+
+
+def _shared_config(points: Sequence[GridPoint]) -> Config:
+    first = points[0].config
+    for point in points:
+        if point.config.protocol.rounds != first.protocol.rounds:
+            raise UsageError("protocol.rounds: cannot be swept", "all cells of a sweep run in the same rounds")
+        if point.config.sweep != first.sweep:
+            raise UsageError("sweep: cannot be swept", "a sweep has one name, one folder and one list of requirements")
+    return first
+
+
+def _check_required(required: Sequence[str], runs: Sequence[PlannedRun]) -> None:
+    for name in required:
+        asked = [run for run in runs if name in names_of(run.cell)]
+        if not asked:
+            known = sorted(set(itertools.chain.from_iterable(_plain_names(runs))))
+            raise UsageError(f"sweep.require: no cell of this grid is '{name}'", f"it has {', '.join(known)}")
+        if all(run.unavailable_reason is not None for run in asked):
+            reasons = sorted({run.unavailable_reason or "" for run in asked})
+            raise RequiredMissing(
+                f"{name} is required but cannot run here: {'; '.join(reasons)}",
+                "sweep.require lists what must be there",
+                "`bench doctor` says what each framework can use",
+            )
+
+
+def _plain_names(runs: Sequence[PlannedRun]) -> Iterator[set[str]]:
+    return (names_of(run.cell) - {run.cell.family} for run in runs)

@@ -1,0 +1,34 @@
+"""Data sets that a sweep stores rather than generates: where they lie, and how they get there whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from bench.cell import DataSpec
+from bench.store.layout import SweepFolder
+from bench.store.writer import storage_error, sync_folder
+from bench.workload.data import Split
+
+
+def data_file(folder: SweepFolder, spec: DataSpec) -> Path | None:
+    """Where a sweep keeps the arrays of stored data; None for data that workers generate."""
+    return None if spec.sha256 is None else folder.data / f"{spec.name}-{spec.sha256[:12]}.npz"
+
+
+def write_split(path: Path, split: Split) -> None:
+    """Writes the arrays aside and renames them into place.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    aside = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with aside.open("wb") as file:
+            np.savez(file, allow_pickle=False, **split._asdict())
+        aside.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise storage_error(path, error) from error

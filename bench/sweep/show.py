@@ -1,0 +1,135 @@
+"""Prints what a plan says and what a single run gave: tables on a terminal, the same as plain text elsewhere."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bench.cell import Cell
+from bench.plan.estimate import estimate_s
+from bench.plan.plan import Plan, PlannedRun
+from bench.records import RunResult
+from bench.store.layout import SweepFolder
+from bench.store.reader import read_results, read_sweep
+
+# Wide enough for a reason on one line where there is no terminal to ask.
+PLAIN_WIDTH = 160
+
+
+def make_console() -> Console:
+    """A console that folds nothing away where its output goes to a file."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=PLAIN_WIDTH)
+
+
+def show_plan(plan: Plan, console: Console | None = None, *, estimate: Callable[[Plan], float] = estimate_s) -> None:
+    """Prints the cells in the order of the first round, what cannot run and why, and the estimated time."""
+    console = console or make_console()
+    if plan.rounds:
+        console.print(_order_table(plan))
+    if plan.unavailable:
+        console.print(_unavailable_table(plan.unavailable))
+    console.print(Text(_summary(plan)))
+    if plan.rounds:
+        console.print(Text(f"Estimated time: about {_duration(estimate(plan))} (an estimate from a short calibration; "
+                           "half or twice as long is possible). Nothing was run."))  # fmt: skip
+
+
+def show_run(folder: SweepFolder, console: Console) -> None:
+    """Prints how the run of a one-cell sweep ended, what it gave and where it lies."""
+    cells = {planned.id: Cell.from_plain(planned.cell) for planned in read_sweep(folder).cells}
+    for result in read_results(folder):
+        console.print(_run_table(cells[result.cell_id], result))
+    console.print(Text(f"Report: {folder.report_html}"), soft_wrap=True)
+
+
+def _order_table(plan: Plan) -> Table:
+    table = _table(
+        "Cells, in the order of round 0", "#", "framework", "loop", "device", "batch size", "data", "steps", "cell"
+    )
+    for place, cell_id in enumerate(plan.rounds[0], start=1):
+        cell = plan.by_id[cell_id].cell
+        table.add_row(str(place), *_names(cell), _batch_size(cell), _data(cell), _steps(cell), cell_id)
+    return table
+
+
+def _unavailable_table(runs: list[PlannedRun]) -> Table:
+    table = _table("Cannot run here", "framework", "loop", "device", "cells", "reason")
+    groups = Counter((*_names(run.cell), run.unavailable_reason or "") for run in runs)
+    for (framework, loop, device, reason), count in groups.items():
+        table.add_row(framework, loop, device, str(count), Text(reason))
+    return table
+
+
+def _run_table(cell: Cell, result: RunResult) -> Table:
+    table = _table("", "", "")
+    table.show_header = False
+    rows = {
+        "cell": result.cell_id,
+        "status": result.status.value,
+        "reason": result.reason,
+        "device": result.device_name,
+        "batch size": _batch_size(cell),
+        "training": _seconds(result.phases.training_s, f"{cell.budget.epochs} epochs"),
+        "first step": _seconds(result.phases.first_step_s, "trace and compile"),
+        "wall": _seconds(result.wall_s, "with start, evaluation, steady timing and memory pass"),
+    }
+    for name, value in rows.items():
+        if value is not None:
+            table.add_row(name, Text(value))
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for column in columns:
+        right = column in ("#", "batch size", "steps", "cells")
+        table.add_column(column, justify="right" if right else "left", overflow="fold")
+    return table
+
+
+def _summary(plan: Plan) -> str:
+    cells = len(plan.runs) - len(plan.unavailable)
+    rounds = f"{len(plan.rounds)} round{'s' if len(plan.rounds) != 1 else ''}"
+    return (
+        f"{_count(cells, 'cell')} x {rounds} = {_count(plan.total_runs, 'run')}, order seeded by {plan.seed}; "
+        f"{_count(len(plan.unavailable), 'cell')} cannot run here."
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' if number != 1 else ''}"
+
+
+def _names(cell: Cell) -> tuple[str, str, str]:
+    framework = f"{cell.framework} ({cell.backend})" if cell.backend else cell.framework
+    return framework, cell.loop, cell.device
+
+
+def _batch_size(cell: Cell) -> str:
+    plain = str(cell.batch_size)
+    return plain if cell.batch_size_label == plain else f"{plain} ({cell.batch_size_label})"
+
+
+def _data(cell: Cell) -> str:
+    return f"{cell.data.name} {cell.data.n_train:,} x {cell.data.features}"
+
+
+def _steps(cell: Cell) -> str:
+    return f"{cell.budget.epochs} x {cell.steps_per_epoch:,}"
+
+
+def _seconds(seconds: float | None, what: str) -> str | None:
+    return None if seconds is None else f"{seconds:.3g} s ({what})"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes / 60:.1f} h"

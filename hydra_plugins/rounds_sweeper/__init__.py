@@ -1,0 +1,1 @@
+"""The Hydra sweeper of this project: every round one shuffled pass over all cells."""
