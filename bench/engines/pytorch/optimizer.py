@@ -1,6 +1,6 @@
 """SGD, momentum and Adam: as ``torch.optim`` classes, and as the bare kernels beneath them.
 
-A step of ``torch.optim.Adam`` spends more time in its Python (hooks, profiler ranges, collecting parameters) than in its
+A step of ``torch.optim.Adam`` spends more time in its Python (hooks, profiler ranges, collecting) than in its
 kernel. PyTorch publishes the functions beneath (``torch.optim.adam.adam``, ``torch.optim.sgd.sgd``); the eager loop
 calls them, with the same arithmetic. The kernel is the fused one, one for all weights, wherever PyTorch has it.
 """
