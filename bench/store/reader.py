@@ -60,7 +60,7 @@ def read_cell(planned: PlannedCell) -> Cell:
         StorageError: the plan does not describe a cell.
     """
     try:
-        return _CELL.validate_python(planned.cell, strict=True)
+        return _CELL.validate_json(json.dumps(planned.cell), strict=True)
     except ValidationError as error:
         raise StorageError(
             f"sweep.json describes no cell under the id {planned.id}: {_first_error(error)}",

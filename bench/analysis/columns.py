@@ -1,0 +1,223 @@
+"""Every column of every table: its type, its unit and what it means, in one place.
+
+Types are pandas'; null is NaN in ``str`` and ``float64``, NA in ``Int64``. Where a value does not exist it is null and the
+named ``*_reason`` column, else ``reason``, says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column's name, pandas type, unit (empty: none) and meaning."""
+
+    name: str
+    dtype: str
+    unit: str
+    meaning: str
+
+
+def frame(values: Mapping[str, Any], columns: Sequence[Column]) -> pd.DataFrame:
+    """The values as a table of exactly these columns, in their order and types.
+
+    Raises:
+        KeyError: a column has no values.
+    """
+    return pd.DataFrame({c.name: _typed(values[c.name], c.dtype) for c in columns})
+
+
+def _typed(values: Any, dtype: str) -> pd.Series[Any]:
+    if dtype == "Int64" and isinstance(values, np.ndarray):
+        values = pd.Series(values).astype("Float64")
+    return pd.Series(values).reset_index(drop=True).astype(dtype)
+
+
+_CELL = (
+    Column("cell_id", "str", "", "readable slug and hash of everything that can change the measurement"),
+    Column("framework", "str", "", "pytorch, keras or reference"),
+    Column("backend", "str", "", "Keras' backend; null for the others"),
+    Column("loop", "str", "", "how the training loop is written: idiomatic, eager, compiled or fused"),
+    Column("device", "str", "", "cpu, gpu or tpu"),
+    Column("device_name", "str", "", "the device as its driver names it; null where no run opened it"),
+    Column("batch_size", "int64", "samples", "rows per step"),
+    Column("batch_size_label", "str", "", "as the user wrote it: the number, or full"),
+    Column("n_train", "int64", "samples", "rows of the training split"),
+    Column("n_val", "int64", "samples", "rows of the validation split"),
+    Column("features", "int64", "", "columns of X"),
+    Column("hidden", "int64", "", "units of the hidden layer"),
+    Column("dtype", "str", "", "number format of weights and data"),
+    Column("optimizer", "str", "", "sgd, momentum or adam"),
+    Column("lr_policy", "str", "", "how the learning rate follows the batch size"),
+    Column("lr", "float64", "", "the learning rate in force at this batch size"),
+    Column("data", "str", "", "teacher, tutorial, breast_cancer or file"),
+    Column("defaults", "str", "", "pinned (same arithmetic everywhere) or framework (as each tutorial has it)"),
+    Column("threads", "int64", "", "compute threads allowed"),
+    Column("seed", "int64", "", "seeds data, split, weights and orders"),
+    Column("workload", "str", "", "what two cells must share to be weighed against each other in the verdict"),
+    Column(
+        "setting", "str", "", "hash of all but framework, backend, loop, device and batch size: same setting, one curve"
+    ),
+    Column("target_loss", "float64", "", "training loss to reach; null where none was set"),
+)
+
+_SPEED_REASON = Column("samples_per_s_reason", "str", "", "why samples_per_s and step_us are null")
+_TIMED_PHASE = Column("timed_phase", "str", "", "steady, or training where no steady epoch was timed, or null")
+_INITIAL_LOSS = Column("initial_train_loss", "float64", "", "training loss before the first update")
+_FINAL = (
+    Column("final_train_loss", "float64", "", "loss over the training split after the last training epoch"),
+    Column("final_train_accuracy", "float64", "", "accuracy over the training split after the last training epoch"),
+    Column("final_val_loss", "float64", "", "loss over the validation split after the last training epoch"),
+    Column("final_val_accuracy", "float64", "", "accuracy over the validation split after the last training epoch"),
+)
+_PHASES = (
+    Column("start_s", "float64", "s", "from the request until the worker was ready"),
+    Column("import_s", "float64", "s", "the framework's import, paid once by the template; null for spawn"),
+    Column("build_s", "float64", "s", "model and optimizer"),
+    Column("data_to_device_s", "float64", "s", "moving the data set"),
+    Column("first_step_s", "float64", "s", "one step of every batch shape: trace and compile"),
+    Column("training_s", "float64", "s", "sum of the training windows"),
+    Column("evaluation_s", "float64", "s", "evaluation between the training windows"),
+    Column("steady_s", "float64", "s", "sum of the steady windows"),
+)
+_CONVERGENCE_REASON = Column(
+    "steps_to_target_reason", "str", "", "why steps, epochs and times to the target are null (censored, or never run)"
+)
+_MEMORY = (
+    Column("baseline_rss_bytes", "Int64", "bytes", "resident set of the warmed-up process before it trains"),
+    Column("peak_rss_bytes", "Int64", "bytes", "highest resident set of the process while it trains"),
+    Column("rss_over_baseline_bytes", "Int64", "bytes", "peak minus baseline: what training adds to the process"),
+    Column("rss_reason", "str", "", "why the three resident sets are null"),
+    Column("device_peak_bytes", "Int64", "bytes", "the framework's allocator or compiler figure for training"),
+    Column("device_peak_source", "str", "", "where that figure comes from; different sources are not comparable"),
+    Column("device_peak_reason", "str", "", "why it is null"),
+    Column("memory_isolation", "str", "", "fork or spawn: resident sets of the two are not comparable"),
+    Column("model_bytes", "int64", "bytes", "analytic model: state, data and one step together"),
+    Column("model_state_bytes", "int64", "bytes", "analytic model: weights, gradients, optimizer state"),
+    Column("model_data_bytes", "int64", "bytes", "analytic model: training split"),
+    Column("model_step_bytes", "int64", "bytes", "analytic model: what one step allocates at its peak"),
+)
+_PARITY = (
+    Column("parity", "float64", "", "largest per-step loss difference against the reference"),
+    Column("parity_reason", "str", "", "why it is null"),
+)
+
+RUNS = (
+    *_CELL,
+    Column("round", "int64", "", "the pass over all cells, from 0; seeds weights and orders"),
+    Column("order_in_round", "Int64", "", "its place in that pass; null for a run never started"),
+    Column("status", "str", "", "how the run ended (bench.records.Status)"),
+    Column("reason", "str", "", "why, for every status but ok"),
+    Column("started_at", "str", "", "UTC, ISO 8601; null where the record is damaged"),
+    Column("wall_s", "float64", "s", "from the supervisor's first act to the record, memory pass included"),
+    Column("isolation", "str", "", "fork, spawn, or null where nothing was started"),
+    Column("samples_per_s", "float64", "1/s", "median over steady epochs of samples / window"),
+    Column("step_us", "float64", "us", "median over steady epochs of window / updates"),
+    _SPEED_REASON,
+    _TIMED_PHASE,
+    Column("timed_epochs", "int64", "", "epochs that median is over"),
+    *_PHASES,
+    Column("updates", "Int64", "", "updates made in training"),
+    Column("epochs", "Int64", "", "training epochs finished"),
+    _INITIAL_LOSS,
+    *_FINAL,
+    Column("steps_to_target", "Int64", "", "updates until the first evaluation at or below the target"),
+    Column("epochs_to_target", "Int64", "", "training epochs until then"),
+    Column("time_to_target_s", "float64", "s", "sum of the training windows until then"),
+    Column("time_to_target_cold_s", "float64", "s", "the same plus first_step_s"),
+    _CONVERGENCE_REASON,
+    *_MEMORY,
+    *_PARITY,
+    Column("step_stride", "int64", "", "1 where the run stored every step's loss, k where every k-th"),
+)
+
+CELLS = (
+    *_CELL,
+    Column("n_planned", "int64", "", "runs the plan has for it"),
+    Column("n_runs", "int64", "", "runs with a record"),
+    Column("n_ok", "int64", "", "runs of status ok"),
+    Column("n_measured", "int64", "", "runs whose timing counts: ok and target_not_reached"),
+    Column("status", "str", "", "the worst status of its runs; interrupted where runs are missing"),
+    Column("reason", "str", "", "how many runs ended so and why the first of them did, for every status but ok"),
+    Column("samples_per_s", "float64", "1/s", "median over measured runs"),
+    Column("samples_per_s_low", "float64", "1/s", "lower end of its 95 % interval"),
+    Column("samples_per_s_high", "float64", "1/s", "upper end of its 95 % interval"),
+    Column("step_us", "float64", "us", "median over measured runs"),
+    Column("step_us_low", "float64", "us", "lower end of its 95 % interval"),
+    Column("step_us_high", "float64", "us", "upper end of its 95 % interval"),
+    _SPEED_REASON,
+    Column("interval_reason", "str", "", "why samples_per_s and step_us have no interval"),
+    _TIMED_PHASE,
+    *_PHASES,
+    Column("updates", "int64", "", "updates of the training budget"),
+    Column("epochs", "int64", "", "epochs of the training budget"),
+    _INITIAL_LOSS,
+    *_FINAL,
+    Column("n_reached", "int64", "", "runs that reached the target"),
+    Column("n_censored", "int64", "", "runs that trained (diverged ones included) and did not reach it"),
+    Column("steps_to_target", "float64", "", "median over runs, a censored run counting as later than any other"),
+    Column("epochs_to_target", "float64", "", "the same for epochs"),
+    Column("time_to_target_s", "float64", "s", "the same for the sum of training windows"),
+    Column("time_to_target_s_low", "float64", "s", "lower end of its 95 % interval; null where a run is censored"),
+    Column("time_to_target_s_high", "float64", "s", "upper end of its 95 % interval; null where a run is censored"),
+    Column("time_to_target_interval_reason", "str", "", "why time_to_target_s has no interval"),
+    Column("time_to_target_cold_s", "float64", "s", "the same median with each run's first_step_s added"),
+    _CONVERGENCE_REASON,
+    *_MEMORY,
+    *_PARITY,
+)
+
+EPOCHS = (
+    Column("cell_id", "category", "", "the cell"),
+    Column("round", "int32", "", "the run's round"),
+    Column("phase", "category", "", "training or steady"),
+    Column("epoch", "int32", "", "from 0; steady epochs go on counting after the training ones"),
+    Column("samples", "int64", "samples", "samples trained on in it"),
+    Column("updates", "int64", "", "updates made in it"),
+    Column("window_ns", "int64", "ns", "the timed window"),
+    Column("train_loss", "float64", "", "over the training split after it; null in steady epochs"),
+    Column("train_accuracy", "float64", "", "over the training split after it; null in steady epochs"),
+    Column("val_loss", "float64", "", "over the validation split after it; null in steady epochs"),
+    Column("val_accuracy", "float64", "", "over the validation split after it; null in steady epochs"),
+)
+
+STEPS = (
+    Column("cell_id", "category", "", "the cell"),
+    Column("round", "int32", "", "the run's round"),
+    Column("step", "int64", "", "training step from 0"),
+    Column("epoch", "int32", "", "its epoch"),
+    Column("batch_samples", "int32", "samples", "rows in its batch; the last of an epoch may hold fewer"),
+    Column("loss", "float64", "", "the batch's own mean loss before the update; null where it was not finite"),
+)
+
+COMPARISONS = (
+    Column("numerator", "str", "", "framework above the ratio"),
+    Column("denominator", "str", "", "framework and backend below it"),
+    Column("loop", "str", "", "loop of both, or fastest: each side's fastest loop at this batch size"),
+    Column("device", "str", "", "device of both"),
+    Column("batch_size", "int64", "samples", "batch size of both"),
+    Column("batch_size_label", "str", "", "as the user wrote it"),
+    Column("workload", "str", "", "workload of both"),
+    Column("setting", "str", "", "setting of both"),
+    Column("quantity", "str", "", "what the ratio is of: samples_per_s"),
+    Column("numerator_cell_id", "str", "", "the cell above"),
+    Column("denominator_cell_id", "str", "", "the cell below"),
+    Column("numerator_loop", "str", "", "its loop"),
+    Column("denominator_loop", "str", "", "its loop"),
+    Column("n_pairs", "int64", "", "rounds in which both were measured"),
+    Column(
+        "ratio", "float64", "", "geometric mean over rounds of numerator / denominator; above 1: numerator is faster"
+    ),
+    Column("low", "float64", "", "lower end of its 95 % interval"),
+    Column("high", "float64", "", "upper end of its 95 % interval"),
+    Column("p", "float64", "", "of the ratio being 1, t test on the logarithms, before correction"),
+    Column("p_holm", "float64", "", "the same after Holm's correction over all pairs of this table"),
+    Column("verdict", "str", "", "faster, slower, tie (interval within 5 % of 1) or inconclusive: of the numerator"),
+    Column("reason", "str", "", "why there is no interval"),
+)

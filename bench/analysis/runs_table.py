@@ -1,0 +1,156 @@
+"""The runs table: one row per run, its own medians and what it reached."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bench.analysis.columns import RUNS, frame
+from bench.analysis.convergence import Reached, reach, why_not_reached
+from bench.analysis.intervals import medians
+from bench.records import MemoryRecord, RunResult, Status
+
+# A run that diverged has trained, and missed its target, for good; how a crashed one would have gone on nobody knows.
+TRAINED = (Status.OK, Status.TARGET_NOT_REACHED, Status.DIVERGED)
+
+FloatArray = NDArray[np.float64]
+_EVALUATIONS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+_PHASES = (
+    "start_s", "build_s", "data_to_device_s", "first_step_s", "training_s", "evaluation_s", "steady_s",
+)  # fmt: skip
+_PLAIN = (
+    "cell_id", "round", "order_in_round", "reason", "wall_s", "isolation", "import_s", "initial_train_loss", "parity",
+    "parity_reason", "step_stride",
+)  # fmt: skip
+_MEMORY_BYTES = ("baseline_rss_bytes", "peak_rss_bytes", "rss_over_baseline_bytes", "device_peak_bytes")
+
+
+def runs_table(results: Sequence[RunResult], described: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
+    """The runs table.
+
+    Args:
+        results: the runs, all of cells in ``described``.
+        described: one row per cell, see ``cell_columns.describe``.
+        epochs: all epochs ordered by ``run`` (index into ``results``), phase and epoch.
+    """
+    values = _from_records(results)
+    values |= _from_cells(results, described)
+    values |= _from_epochs(values, epochs)
+    return frame(values, RUNS)
+
+
+def _from_records(results: Sequence[RunResult]) -> dict[str, Any]:
+    values: dict[str, Any] = {name: _column([getattr(r, name) for r in results]) for name in _PLAIN}
+    values |= {name: _column([getattr(r.phases, name) for r in results]) for name in _PHASES}
+    values |= {name: _column([getattr(r.memory, name) for r in results]) for name in _MEMORY_BYTES}
+    values["status"] = _column([r.status.value for r in results])
+    values["started_at"] = _column([r.started_at or None for r in results])
+    values["device_name"] = _column([r.device_name for r in results])
+    values["device_peak_source"] = _column([r.memory.device_peak_source for r in results])
+    values["memory_isolation"] = _column([r.memory.isolation for r in results])
+    values["rss_reason"] = _column([_why_null(r, r.memory.peak_rss_bytes, r.memory.rss_reason) for r in results])
+    values["device_peak_reason"] = _column(
+        [_why_null(r, r.memory.device_peak_bytes, r.memory.device_peak_reason) for r in results]
+    )
+    values["own_target"] = np.array([_nan(r.target_loss) for r in results], dtype=np.float64)
+    return values
+
+
+def _why_null(result: RunResult, value: int | None, said: str | None) -> str | None:
+    """Why a memory figure is null, also where the record itself does not say."""
+    if value is not None or said is not None:
+        return said
+    if not result.status.measured:
+        return f"the run ended {result.status.value}"
+    if result.memory == MemoryRecord() and result.round > 0:
+        return "memory is measured in the first round only"
+    return "no memory pass ran"
+
+
+def _from_cells(results: Sequence[RunResult], described: pd.DataFrame) -> dict[str, Any]:
+    index = pd.Index(described["cell_id"]) if len(described) else pd.Index([])
+    rows = described.iloc[index.get_indexer([r.cell_id for r in results])] if results else described.iloc[:0]
+    return {name: rows[name].reset_index(drop=True) for name in described.columns if name != "cell_id"}
+
+
+def _from_epochs(values: dict[str, Any], epochs: pd.DataFrame) -> dict[str, Any]:
+    status = values["status"].to_numpy(object)
+    training = epochs[epochs["phase"] == "training"]
+    targets = values["own_target"]
+    trained = np.isin(status, [s.value for s in TRAINED])
+    reached = reach(training, np.where(trained, targets, np.nan))
+    return (
+        _training(training, len(status))
+        | _speed(epochs, status)
+        | _convergence(reached, values, trained, targets, training)
+        | {"target_loss": targets}
+    )
+
+
+def _training(training: pd.DataFrame, runs: int) -> dict[str, Any]:
+    run = training["run"].to_numpy()
+    count = np.bincount(run, minlength=runs).astype(np.float64)
+    updates = np.bincount(run, training["updates"].to_numpy(np.float64), minlength=runs)
+    none = count == 0
+    last = training.drop_duplicates("run", keep="last").set_index("run")[list(_EVALUATIONS)].reindex(range(runs))
+    finals = {f"final_{name}": last[name].to_numpy(np.float64) for name in _EVALUATIONS}
+    return finals | {"epochs": np.where(none, np.nan, count), "updates": np.where(none, np.nan, updates)}
+
+
+def _speed(epochs: pd.DataFrame, status: NDArray[np.object_]) -> dict[str, Any]:
+    """Medians over steady epochs; over training epochs only where there is no steady one."""
+    runs = len(status)
+    measured = np.isin(status, [s.value for s in Status if s.measured])
+    run, steady = epochs["run"].to_numpy(), (epochs["phase"] == "steady").to_numpy()
+    has_steady = np.bincount(run[steady], minlength=runs) > 0
+    timed = (steady == has_steady[run]) & measured[run]
+    window_ns = epochs["window_ns"].to_numpy(np.float64)[timed]
+    samples_per_s = epochs["samples"].to_numpy(np.float64)[timed] / window_ns * 1e9
+    step_us = window_ns / epochs["updates"].to_numpy(np.float64)[timed] / 1e3
+    n = np.bincount(run[timed], minlength=runs)
+    return {
+        "samples_per_s": medians(samples_per_s, run[timed], runs),
+        "step_us": medians(step_us, run[timed], runs),
+        "samples_per_s_reason": _column(
+            [None if k else _why_no_speed(s, m) for k, s, m in zip(n, status, measured, strict=True)]
+        ),
+        "timed_phase": _column(
+            [("steady" if s else "training") if k else None for k, s in zip(n, has_steady, strict=True)]
+        ),
+        "timed_epochs": n,
+    }
+
+
+def _why_no_speed(status: str, measured: bool) -> str:
+    return "no epoch was timed" if measured else f"the run ended {status}"
+
+
+def _convergence(
+    reached: Reached, values: dict[str, Any], trained: NDArray[np.bool_], targets: FloatArray, training: pd.DataFrame
+) -> dict[str, Any]:
+    epochs = np.bincount(training["run"].to_numpy(), minlength=len(targets))
+    first_step_s = values["first_step_s"].to_numpy(np.float64) if len(targets) else np.empty(0)
+    status = values["status"]
+    reasons = [
+        None if not np.isnan(t) else why_not_reached(target, int(n)) if ok else f"the run ended {s}"
+        for t, target, n, ok, s in zip(reached.time_s, targets, epochs, trained, status, strict=True)
+    ]
+    return {
+        "steps_to_target": reached.steps,
+        "epochs_to_target": reached.epochs,
+        "time_to_target_s": reached.time_s,
+        "time_to_target_cold_s": reached.time_s + first_step_s,
+        "steps_to_target_reason": _column(reasons),
+    }
+
+
+def _column(values: list[Any]) -> pd.Series[Any]:
+    return pd.Series(values, dtype=object)
+
+
+def _nan(value: float | None) -> float:
+    return float("nan") if value is None else value

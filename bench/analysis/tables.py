@@ -1,0 +1,142 @@
+"""A sweep's runs as five tidy tables, and those tables as files."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from bench.analysis.cell_columns import describe
+from bench.analysis.cells_table import cells_table
+from bench.analysis.columns import EPOCHS, STEPS, Column, frame
+from bench.analysis.compare import framework_comparisons
+from bench.analysis.runs_table import runs_table
+from bench.cell import Cell
+from bench.records import RunResult, Status, SweepRecord
+from bench.store.layout import SweepFolder
+from bench.store.reader import read_cell, read_results, read_sweep
+from bench.store.trace_reader import Traces, read_traces
+
+MOST_STEP_ROWS = 2_000_000
+"""About as many rows as the steps table may have: a larger sweep keeps every k-th step of every run, and says so."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tables:
+    """Everything a sweep's runs tell, tidy; the columns are explained in ``bench.analysis.columns``.
+
+    Attributes:
+        runs: one row per run that has ended, by cell and round.
+        cells: one row per cell of the plan, in its order.
+        epochs: one row per epoch of every run.
+        steps: one row per training step of every run.
+        comparisons: PyTorch : Keras.
+        step_stride: 1 where every stored step is in ``steps``, k where every k-th is (the runs' traces hold the rest).
+        problems: what is wrong in the folder and has no row to say so.
+    """
+
+    runs: pd.DataFrame
+    cells: pd.DataFrame
+    epochs: pd.DataFrame
+    steps: pd.DataFrame
+    comparisons: pd.DataFrame
+    step_stride: int = 1
+    problems: tuple[str, ...] = ()
+
+
+def build_tables(folder: SweepFolder, *, most_step_rows: int = MOST_STEP_ROWS) -> Tables:
+    """Reads every run of a sweep and derives its tables, the same for the same runs.
+
+    Raises:
+        UsageError: the folder holds no sweep, or records of a newer version.
+        StorageError: the plan is damaged, or a file cannot be read.
+    """
+    sweep = read_sweep(folder)
+    cells = [read_cell(planned) for planned in sweep.cells]
+    results, strangers = _of_the_plan(read_results(folder), sweep)
+    stride = _step_stride(results, sweep, cells, most_step_rows)
+    trusted = [index for index, result in enumerate(results) if result.status is not Status.INVALID]
+    traces = read_traces(folder, [results[index] for index in trusted], step_stride=stride)
+    results, problems = _marked(results, {trusted[run]: why for run, why in traces.problems.items()})
+    return _tables(sweep, cells, results, traces, np.array(trusted, np.int64), stride, (*strangers, *problems))
+
+
+def _tables(
+    sweep: SweepRecord,
+    cells: Sequence[Cell],
+    results: list[RunResult],
+    traces: Traces,
+    positions: np.ndarray[tuple[int], np.dtype[np.int64]],
+    stride: int,
+    problems: tuple[str, ...],
+) -> Tables:
+    described = describe(
+        cells, [planned.id for planned in sweep.cells], [planned.target_loss for planned in sweep.cells]
+    )
+    epochs = _long_table(traces.epochs, positions)
+    steps = _long_table(traces.steps, positions)
+    runs = runs_table(results, described, epochs)
+    planned = Counter(id_ for round_ in sweep.rounds for id_ in round_)
+    n_planned = np.array([planned[cell.id] for cell in sweep.cells], dtype=np.int64)
+    cells_ = cells_table(runs, described, n_planned, [planned.unavailable_reason for planned in sweep.cells])
+    return Tables(
+        runs=runs,
+        cells=cells_,
+        epochs=_of_runs(epochs, results, EPOCHS),
+        steps=_of_runs(steps, results, STEPS),
+        comparisons=framework_comparisons(cells_, runs),
+        step_stride=stride,
+        problems=problems,
+    )
+
+
+def _of_the_plan(results: list[RunResult], sweep: SweepRecord) -> tuple[list[RunResult], list[str]]:
+    planned = {cell.id for cell in sweep.cells}
+    strangers = [r for r in results if r.cell_id not in planned]
+    problems = [f"runs/{r.cell_id}/r{r.round} is in the folder, but no cell of the plan: left out" for r in strangers]
+    return [r for r in results if r.cell_id in planned], problems
+
+
+def _step_stride(results: Sequence[RunResult], sweep: SweepRecord, cells: Sequence[Cell], most: int) -> int:
+    """The least k for which every k-th step of all runs is few enough rows, from what the plan has them train."""
+    steps = {
+        planned.id: cell.budget.epochs * cell.steps_per_epoch for planned, cell in zip(sweep.cells, cells, strict=True)
+    }
+    total = sum(steps[r.cell_id] / max(r.step_stride, 1) for r in results if r.status.measured)
+    return max(1, -(-int(total) // most))
+
+
+def _marked(results: list[RunResult], damaged: dict[int, str]) -> tuple[list[RunResult], list[str]]:
+    """Measured runs without a trustworthy trace become invalid; of the others, whose status stands, a problem tells."""
+    marked, problems = list(results), []
+    for index, why in damaged.items():
+        result = results[index]
+        if result.status.measured:
+            marked[index] = dataclasses.replace(result, status=Status.INVALID, reason=why)
+        else:
+            problems.append(f"runs/{result.cell_id}/r{result.round}/{why}")
+    return marked, problems
+
+
+def _long_table(table: pa.Table, positions: np.ndarray[tuple[int], np.dtype[np.int64]]) -> pd.DataFrame:
+    """As pandas, column by column so that no column exists twice for long; ``run`` becomes the results' position."""
+    columns = {name: table[name].to_pandas() for name in table.column_names}
+    run = positions[columns.pop("run").to_numpy()]
+    return pd.DataFrame({"run": run, **columns}, copy=False)
+
+
+def _of_runs(long: pd.DataFrame, results: Sequence[RunResult], columns: Sequence[Column]) -> pd.DataFrame:
+    """The same rows under the run's cell and round instead of its position."""
+    ids = sorted({result.cell_id for result in results})
+    code = {id_: position for position, id_ in enumerate(ids)}
+    codes = np.array([code[result.cell_id] for result in results], dtype=np.int32)
+    rounds = np.array([result.round for result in results], dtype=np.int32)
+    run = long["run"].to_numpy()
+    cell_id = pd.Categorical.from_codes(codes[run], categories=pd.Index(ids, dtype="str"))
+    values = {name: long[name] for name in long.columns if name != "run"}
+    return frame({**values, "cell_id": cell_id, "round": rounds[run]}, columns)
