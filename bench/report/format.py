@@ -134,6 +134,13 @@ def percent(fraction: Any) -> str:
     return f"{fraction:.0%}" if abs(fraction) >= 0.0995 or fraction == 0 else f"{fraction:.1%}"
 
 
+def p_value(value: Any) -> str:
+    """A p-value: ``0.03``, ``< 0.001``."""
+    if is_missing(value):
+        return MISSING
+    return "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
+
+
 def significant(value: float, digits: int) -> str:
     """A number to so many significant digits, never in scientific notation above 1e-6."""
     if value == 0 or not math.isfinite(value):
@@ -141,6 +148,11 @@ def significant(value: float, digits: int) -> str:
     if abs(value) < 1e-6:
         return f"{value:.{digits - 1}e}"
     return _fixed(value, digits - 1 - _exponent(value, digits))
+
+
+def setting(value: float) -> str:
+    """A number that someone chose, as short as it is: ``0.001``."""
+    return f"{value:g}"
 
 
 def plural(number: int, noun: str) -> str:

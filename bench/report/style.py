@@ -1,4 +1,7 @@
-"""Colours, markers and line styles: one look per framework and loop, told apart without colour, in light and in dark."""
+"""Colours, markers and line styles: one look per framework and loop, told apart without colour, in light and in dark.
+
+The framework (with its backend) has the colour and the marker, the loop has the dashes: the same in every figure.
+"""
 
 from __future__ import annotations
 
@@ -36,22 +39,21 @@ CSS_VARIABLES: Mapping[str, str] = {
     ORANGE: "--orange", SKY: "--sky", GREY: "--grey",
 }  # fmt: skip
 
-_COLOURS = {
-    ("pytorch", None): VERMILLION,
-    ("keras", "tensorflow"): BLUE,
-    ("keras", "jax"): GREEN,
-    ("keras", "torch"): PURPLE,
-    ("reference", None): GREY,
+_FRAMEWORKS = {
+    ("pytorch", None): (VERMILLION, "o"),
+    ("keras", "tensorflow"): (BLUE, "s"),
+    ("keras", "jax"): (GREEN, "^"),
+    ("keras", "torch"): (PURPLE, "D"),
+    ("reference", None): (GREY, "v"),
 }
-_SPARE_COLOURS = (ORANGE, SKY, GREEN, PURPLE, GREY)
-_SOLID: tuple[int, ...] = ()
-_LOOPS = {
-    "idiomatic": ("o", _SOLID),
-    "eager": ("s", (5, 2)),
-    "compiled": ("^", (6, 2, 1, 2)),
-    "fused": ("D", (1, 1.4)),
+_SPARE_FRAMEWORKS = ((ORANGE, "P"), (SKY, "X"), (ORANGE, "p"), (SKY, "h"))
+_LOOPS: Mapping[str, tuple[float, ...]] = {
+    "idiomatic": (),
+    "eager": (5, 2),
+    "compiled": (6, 2, 1, 2),
+    "fused": (1, 1.4),
 }
-_SPARE_LOOPS = (("v", (3, 1, 1, 1, 1, 1)), ("P", (8, 2)), ("X", (2, 2)))
+_SPARE_LOOPS = ((3, 1, 1, 1, 1, 1), (8, 2), (2, 2))
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,9 @@ class Look:
 
 
 def look(framework: str, backend: str | None, loop: str) -> Look:
-    """The look of a family: colour by framework and backend, marker and line by loop; the same in every figure."""
-    colour = _COLOURS.get((framework, backend)) or _spare(_SPARE_COLOURS, f"{framework} {backend}")
-    marker, dashes = _LOOPS.get(loop) or _spare(_SPARE_LOOPS, loop)
+    """The look of a family; what has no look of its own yet gets a spare one by its name."""
+    colour, marker = _FRAMEWORKS.get((framework, backend)) or _spare(_SPARE_FRAMEWORKS, f"{framework} {backend}")
+    dashes = _LOOPS[loop] if loop in _LOOPS else _spare(_SPARE_LOOPS, loop)
     return Look(colour, marker, dashes)
 
 

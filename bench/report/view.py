@@ -150,7 +150,7 @@ def workload_label(cell: dict[str, Any]) -> str:
 
 def budget_label(cell: dict[str, Any]) -> str:
     """Budget and learning-rate policy of a planned cell: ``10 epochs, learning rate 0.001 constant``."""
-    policy, rate = cell["lr_policy"], fmt.significant(cell["optimizer"]["lr"], 3)
+    policy, rate = cell["lr_policy"], fmt.setting(cell["optimizer"]["lr"])
     rule = {
         "constant": "at every batch size",
         "linear": f"at batch {policy['base_batch_size']}, growing linearly with the batch size",
@@ -168,7 +168,7 @@ def conditions(view: View, panel: Panel, *, budget: bool = False) -> str:
 
 def repeats(cells: pd.DataFrame) -> str:
     """How many runs stand behind each point, and what the interval is."""
-    least, most = int(cells["n_ok"].min()), int(cells["n_ok"].max())
+    least, most = int(cells["n_measured"].min()), int(cells["n_measured"].max())
     number = str(most) if least == most else f"{least} to {most}"
     interval = ", 95 % interval" if cells["samples_per_s_low"].notna().any() else ", no interval below 5 runs"
     return f"median of {number} {'run' if most == 1 else 'runs'}{interval}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
@@ -18,7 +18,8 @@ from bench.report.view import Family, Panel, View
 
 _TITLE_PT = 13.0
 _LINE_PT = 14.0
-_SUBTITLE_CHARACTERS = 124
+_SUBTITLE_CHARACTERS = 136
+_SEPARATOR = " · "
 _TICK_PT = 25.0
 
 
@@ -51,26 +52,36 @@ class FigureKind:
 
     name: str
     title: str
-    draw: Callable[[View], Figure | str]
+    draw: Callable[[View], SubFigure | str]
     finding: Callable[[View], str]
     table: Callable[[View], DataTable]
 
 
-def figure_with_title(title: str, subtitle: str, *, height: float) -> Figure:
-    """An empty figure of the full width; ``height`` (inches) is the height below its title."""
-    lines = textwrap.wrap(subtitle, _SUBTITLE_CHARACTERS) or [""]
-    heading = (_TITLE_PT + _LINE_PT * len(lines) + 16) / 72
-    figure = Figure(figsize=(style.FULL_WIDTH, height + heading), layout="constrained")
-    total = height + heading
-    figure.get_layout_engine().set(rect=(0.004, 0.004, 0.992, height / total - 0.004), w_pad=0.06, h_pad=0.05)  # type: ignore[union-attr, call-arg]
-    figure.text(0.008, 1 - 6 / 72 / total, title, va="top", fontsize=_TITLE_PT, fontweight="bold", color=style.INK)
-    figure.text(
-        0.008, 1 - (_TITLE_PT + 12) / 72 / total, "\n".join(lines), va="top", color=style.MUTED, linespacing=1.25
-    )
-    return figure
+def figure_with_title(title: str, subtitle: str, *, height: float) -> SubFigure:
+    """The empty space below the title of a figure of the full width; ``height`` is its height in inches."""
+    lines = _wrapped(subtitle.split(_SEPARATOR))
+    heading_in = (_TITLE_PT + _LINE_PT * len(lines) + 18) / 72
+    figure = Figure(figsize=(style.FULL_WIDTH, height + heading_in), layout="constrained")
+    heading, body = figure.subfigures(2, 1, height_ratios=[heading_in, height])
+    top, below = 1 - 7 / 72 / heading_in, 1 - (_TITLE_PT + 14) / 72 / heading_in
+    heading.text(0.008, top, title, va="top", fontsize=_TITLE_PT, fontweight="bold", color=style.INK)
+    heading.text(0.008, below, "\n".join(lines), va="top", color=style.MUTED, linespacing=1.25)
+    return body
 
 
-def axes_grid(figure: Figure, count: int, *, columns: int = 2, sharey: bool = True) -> list[Axes]:
+def _wrapped(parts: Sequence[str]) -> list[str]:
+    """Lines that break between parts, inside one only where it is too long for a line of its own."""
+    lines = [""]
+    for part in parts:
+        joined = f"{lines[-1]}{_SEPARATOR}{part}" if lines[-1] else part
+        if len(joined) <= _SUBTITLE_CHARACTERS:
+            lines[-1] = joined
+        else:
+            lines.extend(textwrap.wrap(part, _SUBTITLE_CHARACTERS))
+    return [line for line in lines if line] or [""]
+
+
+def axes_grid(figure: SubFigure, count: int, *, columns: int = 2, sharey: bool = True) -> list[Axes]:
     """So many axes, row by row, the shared scale labelled once."""
     columns = min(columns, count)
     rows = math.ceil(count / columns)
@@ -112,16 +123,19 @@ def ticks_that_fit(sizes: Sequence[int], width_pt: float) -> list[int]:
     return [*chosen, sizes[-1]]
 
 
-def family_legend(figure: Figure, families: Iterable[Family], extra: Sequence[Line2D] = ()) -> None:
+def family_legend(figure: SubFigure, families: Iterable[Family], extra: Sequence[Line2D] = ()) -> None:
     """One legend for the whole figure, right of the axes, with lines long enough to show their dashes."""
     handles = [family_handle(family) for family in families] + list(extra)
-    figure.legend(handles=handles, loc="outside right upper", handlelength=3.2, labelspacing=0.9, borderpad=0.1)
+    figure.legend(handles=handles, loc="outside right upper", handlelength=4.0, labelspacing=0.9, borderpad=0.1)
 
 
 def family_handle(family: Family) -> Line2D:
     """A family's entry in a legend."""
     look = family.look
-    return Line2D([], [], color=look.colour, marker=look.marker, linestyle=look.linestyle, label=family.label)
+    return Line2D(
+        [], [], color=look.colour, marker=look.marker, markersize=5, linewidth=1.6, linestyle=look.linestyle,
+        label=family.label,
+    )  # fmt: skip
 
 
 def note_handle(label: str, **line: object) -> Line2D:

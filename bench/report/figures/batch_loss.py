@@ -8,13 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import SubFigure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import MaxNLocator
 
 from bench.report import format as fmt
 from bench.report import style
 from bench.report.figures.base import (
-    DataTable, FigureKind, family_handle, figure_with_title, floats, note_handle,
+    DataTable, FigureKind, figure_with_title, floats,
 )  # fmt: skip
 from bench.report.view import Family, Panel, View, conditions
 
@@ -23,6 +25,7 @@ _USUAL_BATCH = 32
 _MOST_ROWS = 2
 _MOST_POINTS = 1000
 _MOST_EPOCHS_MARKED = 30
+_MEAN_DASHES = (3, 1.5)
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def _trace(view: View, family: Family, cells: pd.DataFrame) -> Trace | None:
     return Trace(family, int(cells["batch_size"].iloc[0]), int(first["round"].iloc[0]), with_running_mean(first))
 
 
-def _draw(view: View) -> Figure | str:
+def _draw(view: View) -> SubFigure | str:
     rows = traces(view)
     if not rows:
         return "No run recorded its steps' losses, so there is no trace to draw."
@@ -97,23 +100,39 @@ def _draw(view: View) -> Figure | str:
 
 def _draw_row(axes: Axes, row: list[Trace]) -> None:
     _mark_epochs(axes, row[0].steps)
-    for width, trace in zip((1.4, 0.9, 0.8, 0.8), row, strict=False):
-        own = decimated(trace.steps, "loss")
-        look = trace.family.look
-        axes.plot(own["step"], own["loss"], color=look.colour, linewidth=width, alpha=0.75, zorder=2)
+    for place, trace in enumerate(row):
+        _draw_own(axes, trace, place)
     for trace in row:
-        mean = decimated(trace.steps, "running_mean")
-        look = trace.family.look
-        axes.plot(mean["step"], mean["running_mean"], color=style.INK, linewidth=1.9, zorder=3)
-        axes.plot(mean["step"], mean["running_mean"], color=look.colour, linewidth=1.0, linestyle=look_dashes(trace), zorder=3.1)
+        _draw_running_mean(axes, trace)
     axes.set_ylabel("loss of the batch (nats)")
     axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
-    handles = [family_handle(trace.family) for trace in row]
-    axes.legend(handles=[*handles, note_handle("running mean", linewidth=1.2)], loc="upper right", ncols=len(row) + 1)
+    axes.legend(handles=[handle for trace in row for handle in _handles(trace)], loc="upper right", ncols=2 * len(row))
 
 
-def look_dashes(trace: Trace) -> object:
-    return "-" if trace.family.framework == "pytorch" else (0, (4, 2))
+def _draw_own(axes: Axes, trace: Trace, place: int) -> None:
+    own, look = decimated(trace.steps, "loss"), trace.family.look
+    every = max(1, len(own) // 20)
+    axes.plot(
+        own["step"].to_numpy(dtype=float), own["loss"].to_numpy(dtype=float), color=look.colour, alpha=0.7,
+        linewidth=1.5 - 0.4 * min(place, 2), marker=look.marker, markersize=4.5, markeredgewidth=0,
+        markevery=(place * every // 2, every), zorder=2,
+    )  # fmt: skip
+
+
+def _draw_running_mean(axes: Axes, trace: Trace) -> None:
+    mean = decimated(trace.steps, "running_mean")
+    halo = [Stroke(linewidth=3.0, foreground=style.CARD), Normal()]
+    axes.plot(
+        mean["step"].to_numpy(dtype=float), mean["running_mean"].to_numpy(dtype=float), color=trace.family.look.colour,
+        linewidth=1.2, linestyle=(0, _MEAN_DASHES), path_effects=halo, zorder=3,
+    )  # fmt: skip
+
+
+def _handles(trace: Trace) -> list[Line2D]:
+    look, label = trace.family.look, trace.family.label
+    own = Line2D([], [], color=look.colour, marker=look.marker, label=f"{label}, own loss")
+    mean = Line2D([], [], color=look.colour, linewidth=1.2, linestyle=(0, _MEAN_DASHES), label="its running mean")
+    return [own, mean]
 
 
 def _mark_epochs(axes: Axes, steps: pd.DataFrame) -> None:

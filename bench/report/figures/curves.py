@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator
 
@@ -42,7 +42,7 @@ class Quantity:
     guide: bool = False
 
 
-def draw_quantity(view: View, quantity: Quantity) -> Figure | str:
+def draw_quantity(view: View, quantity: Quantity) -> SubFigure | str:
     """The figure, one axes per device and workload, or why there is none."""
     panels = view.shown_panels
     if not panels:
@@ -55,12 +55,20 @@ def draw_quantity(view: View, quantity: Quantity) -> Figure | str:
     return figure
 
 
-def draw_curve(axes: Axes, family: Family, cells: pd.DataFrame, column: str) -> None:
-    """A family's line through its cells; seaborn neither averages nor resamples here: one value per batch size."""
+def draw_curve(axes: Axes, family: Family, cells: pd.DataFrame, column: str, *, above: int = 0) -> None:
+    """A family's line through its cells; seaborn neither averages nor resamples here: one value per batch size.
+
+    Args:
+        axes: where to draw.
+        family: gives the line its look.
+        cells: the family's cells.
+        column: the value drawn.
+        above: how many more lines will lie on top. Where curves coincide, lower ones are drawn wider and show.
+    """
     look = family.look
     sns.lineplot(
         x=cells["batch_size"].astype("int64"), y=floats(cells[column]), ax=axes, color=look.colour, marker=look.marker,
-        linestyle=look.linestyle, estimator=None, errorbar=None, legend=False, markeredgecolor=style.CARD,
+        linestyle=look.linestyle, linewidth=1.8 + 1.9 * above, markersize=5.5 + 2.4 * above, estimator=None, errorbar=None, legend=False, markeredgecolor=style.CARD,
         markeredgewidth=0.6, zorder=3,
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import SubFigure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from bench.report import format as fmt
@@ -40,7 +40,7 @@ _CLOCKS = (
 )
 
 
-def _draw(view: View) -> Figure | str:
+def _draw(view: View) -> SubFigure | str:
     curves = _curves(view)
     if curves.empty:
         return "No run recorded a loss after an epoch, so there are no curves to draw."
@@ -98,8 +98,10 @@ def _curves(view: View) -> pd.DataFrame:
 
 
 def _draw_curves(axes: Axes, panel: Panel, curves: pd.DataFrame, clock: _Clock) -> None:
-    for family, _ in panel.families():
-        _draw_curve(axes, family, curves[curves["family"] == family.label], clock)
+    families = [family for family, _ in panel.families()]
+    for above, family in zip(range(len(families) - 1, -1, -1), families, strict=True):
+        coincide = above if clock.column != "seconds" else 0
+        _draw_curve(axes, family, curves[curves["family"] == family.label], clock, above=coincide)
     if clock.log:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(numticks=4))
@@ -109,12 +111,12 @@ def _draw_curves(axes: Axes, panel: Panel, curves: pd.DataFrame, clock: _Clock) 
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 
-def _draw_curve(axes: Axes, family: Family, curve: pd.DataFrame, clock: _Clock) -> None:
+def _draw_curve(axes: Axes, family: Family, curve: pd.DataFrame, clock: _Clock, *, above: int) -> None:
     thinned = curve.iloc[:: math.ceil(len(curve) / _MOST_EPOCHS_DRAWN) or 1]
     look = family.look
     axes.plot(
         thinned[clock.column].to_numpy(dtype=float), thinned["loss"].to_numpy(dtype=float), color=look.colour,
-        linestyle=look.linestyle, marker=look.marker, markersize=3.6, linewidth=1.3, markevery=max(1, len(thinned) // 5),
+        linestyle=look.linestyle, marker=look.marker, markersize=3.6 + 1.6 * above, linewidth=1.3 + 1.3 * above, markevery=max(1, len(thinned) // 5),
         markeredgecolor=style.CARD, markeredgewidth=0.4,
     )  # fmt: skip
 

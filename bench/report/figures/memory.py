@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import SubFigure
 
 from bench.report import format as fmt
 from bench.report import style
@@ -36,7 +36,7 @@ KINDS = (
 )
 
 
-def _draw(view: View) -> Figure | str:
+def _draw(view: View) -> SubFigure | str:
     panel = _panel(view)
     if panel is None:
         return f"No run recorded its memory: {_absence(view)}"
@@ -51,11 +51,12 @@ def _draw(view: View) -> Figure | str:
 
 def _draw_kind(axes: Axes, panel: Panel, kind: Kind) -> None:
     axes.set_yscale("log")
-    for family, cells in panel.families():
+    families = list(panel.families())
+    for above, (family, cells) in zip(range(len(families) - 1, -1, -1), families, strict=True):
         # Zero has no place on a log axis: "nothing above the baseline was seen" stays in the table.
         known = cells[floats(cells[kind.column]) > 0]
         if len(known):
-            draw_curve(axes, family, known, kind.column)
+            draw_curve(axes, family, known, kind.column, above=above)
     if not (floats(panel.cells[kind.column]) > 0).any():
         axes.text(
             0.5, 0.5, "no figure on this machine", transform=axes.transAxes, ha="center", color=style.MUTED, wrap=True
@@ -93,12 +94,14 @@ def _finding(view: View) -> str:
 
 
 def _growth(kind: Kind, families: Iterable[tuple[Family, pd.DataFrame]]) -> str:
-    parts = []
+    growths: dict[str, list[str]] = {}
     for family, cells in families:
         values = floats(cells[kind.column]).dropna()
         if len(values) > 1:
-            parts.append(f"{fmt.memory(values.iloc[0])} to {fmt.memory(values.iloc[-1])} for {family.label}")
-    return f"{kind.label.capitalize()}, smallest to largest batch: {fmt.listed(parts)}." if parts else ""
+            growth = f"{fmt.memory(values.iloc[0])} to {fmt.memory(values.iloc[-1])}"
+            growths.setdefault(growth, []).append(family.label)
+    parts = [f"{growth} for {fmt.listed(labels)}" for growth, labels in growths.items()]
+    return f"{kind.label.capitalize()}, smallest to largest batch: {'; '.join(parts)}." if parts else ""
 
 
 def _table(view: View) -> DataTable:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from matplotlib.figure import Figure
+from matplotlib.figure import SubFigure
 
 from bench.report import format as fmt
 from bench.report.figures.base import DataTable, FigureKind, floats
@@ -17,7 +17,7 @@ _STEP_TIME = Quantity(
 _FLAT = 1.5
 
 
-def _draw(view: View) -> Figure | str:
+def _draw(view: View) -> SubFigure | str:
     return draw_quantity(view, _STEP_TIME)
 
 
@@ -40,7 +40,7 @@ def _table(view: View) -> DataTable:
         {
             "step": lambda row: fmt.microseconds_interval(row["step_us"], row["step_us_low"], row["step_us_high"]),
             "first step": lambda row: fmt.duration(row["first_step_s"]),
-            "runs": lambda row: fmt.count(row["n_ok"]),
+            "runs": lambda row: fmt.count(row["n_measured"]),
         },
     )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import SubFigure
 
 from bench.report import format as fmt
 from bench.report import style
@@ -31,7 +31,7 @@ _TIME = _Side("time_to_target_s", "time to target", "training time to the target
 _STEPS = _Side("steps_to_target", "steps to target", "steps to the target")
 
 
-def _draw(view: View) -> Figure | str:
+def _draw(view: View) -> SubFigure | str:
     if not view.panels:
         return "No run of this sweep was measured, so nothing reached a target."
     panel = view.panels[0]
@@ -49,10 +49,11 @@ def _draw(view: View) -> Figure | str:
 
 def _draw_side(axes: Axes, panel: Panel, side: _Side) -> None:
     axes.set_yscale("log")
-    for family, cells in panel.families():
+    families = list(panel.families())
+    for above, (family, cells) in zip(range(len(families) - 1, -1, -1), families, strict=True):
         reached = cells[cells[side.column].notna()]
         if len(reached):
-            draw_curve(axes, family, reached, side.column)
+            draw_curve(axes, family, reached, side.column, above=above if side is _STEPS else 0)
         _mark_censored(axes, family, cells[cells[side.column].isna()], side)
     if side is _STEPS:
         _perfect_scaling(axes, panel)

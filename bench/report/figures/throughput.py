@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pandas as pd
-from matplotlib.figure import Figure
+from matplotlib.figure import SubFigure
 
 from bench.report import format as fmt
 from bench.report.figures.base import DataTable, FigureKind, floats
 from bench.report.figures.curves import Quantity, draw_quantity
 from bench.report.figures.datatables import cell_table
-from bench.report.view import View
+from bench.report.view import Panel, View
 
 _THROUGHPUT = Quantity(
     column="samples_per_s",
@@ -20,27 +20,25 @@ _THROUGHPUT = Quantity(
 )
 
 
-def _draw(view: View) -> Figure | str:
+def _draw(view: View) -> SubFigure | str:
     return draw_quantity(view, _THROUGHPUT)
 
 
 def _finding(view: View) -> str:
-    gains = [_gain(str(family), cells) for family, cells in _curves(view) if len(cells) > 1]
+    panel = view.panels[0]
+    gains = [_gain(panel, family.label, cells) for family, cells in panel.families() if len(cells) > 1]
     if not gains:
         return "There is only one batch size, so nothing can be said of scaling."
-    return "From the smallest to the largest batch, throughput grew " + fmt.listed(gains) + "."
+    return f"Throughput at the largest batch over that at the smallest: {fmt.listed(gains)}."
 
 
-def _curves(view: View) -> list[tuple[str, pd.DataFrame]]:
-    panel = view.panels[0]
-    return [(family.label, cells) for family, cells in panel.families()]
-
-
-def _gain(label: str, cells: pd.DataFrame) -> str:
+def _gain(panel: Panel, label: str, cells: pd.DataFrame) -> str:
     rates = floats(cells["samples_per_s"])
     growth = rates.iloc[-1] / rates.iloc[0]
-    sizes = int(cells["batch_size"].iloc[-1]) / int(cells["batch_size"].iloc[0])
-    return f"{fmt.ratio(growth)} for {label} ({fmt.percent(growth / sizes)} of linear)"
+    smallest, largest = int(cells["batch_size"].iloc[0]), int(cells["batch_size"].iloc[-1])
+    odd = (smallest, largest) != (panel.batch_sizes[0], panel.batch_sizes[-1])
+    span = f", from {panel.size_label(smallest)} to {panel.size_label(largest)} only" if odd else ""
+    return f"{fmt.ratio(growth)} for {label} ({fmt.percent(growth * smallest / largest)} of linear scaling{span})"
 
 
 def _table(view: View) -> DataTable:
@@ -50,7 +48,7 @@ def _table(view: View) -> DataTable:
             "samples/s": lambda row: fmt.samples_per_s_interval(
                 row["samples_per_s"], row["samples_per_s_low"], row["samples_per_s_high"]
             ).removesuffix(" samples/s"),
-            "runs": lambda row: fmt.count(row["n_ok"]),
+            "runs": lambda row: fmt.count(row["n_measured"]),
         },
     )
 

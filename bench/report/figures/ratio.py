@@ -1,0 +1,176 @@
+"""PyTorch's speed over Keras', loop by batch size: who is faster where, by how much, and where that cannot be said."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.colorbar import Colorbar
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import SubFigure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from bench.report import format as fmt
+from bench.report import style
+from bench.report.figures.base import DataTable, FigureKind, figure_with_title, floats
+from bench.report.figures.datatables import MOST_ROWS
+from bench.report.view import View, conditions, framework_label
+
+_TITLE = "PyTorch over Keras: ratio of throughputs"
+_MOST_ROWS = 10
+_MOST_COLUMNS = 14
+_ROW_IN = 0.62
+# Below this, both colours would be nearly white and the scale would dramatise noise.
+_LEAST_LOG2 = 1.0
+_MARKS = {"tie": "tie", "inconclusive": "open", "faster": "", "slower": ""}
+# Keras' blue over a light grey to PyTorch's vermillion: the families' own colours, safe for every colour blindness.
+_DIVERGING = LinearSegmentedColormap.from_list("blue_vermillion", [style.BLUE, "#f2f2f2", style.VERMILLION])
+
+
+def _draw(view: View) -> SubFigure | str:
+    shown = _shown(view)
+    if shown.empty:
+        return "PyTorch and Keras were not both measured in any loop at any batch size, so there is no ratio to show."
+    ratios = _grid(shown, "ratio")
+    figure = figure_with_title(_TITLE, _subtitle(view), height=1.15 + _ROW_IN * len(ratios))
+    axes = figure.subplots()
+    _draw_squares(axes, np.log2(ratios.astype("float64")), _annotations(shown, ratios), view)
+    return figure
+
+
+def _draw_squares(axes: Axes, logs: pd.DataFrame, texts: pd.DataFrame, view: View) -> None:
+    # Symmetric limits put 1 in the middle; seaborn's own `center` calls what this matplotlib deprecates.
+    limit = max(_LEAST_LOG2, math.ceil(float(np.nanmax(np.abs(logs.to_numpy())))))
+    sns.heatmap(
+        logs, ax=axes, cmap=_DIVERGING, vmin=-limit, vmax=limit, annot=texts, fmt="", linewidths=1.5,
+        linecolor=style.CARD, annot_kws={"fontsize": style.TEXT_PT, "linespacing": 1.15}, rasterized=False,
+        cbar_kws={"pad": 0.015, "aspect": 9},
+    )  # fmt: skip
+    axes.set(xlabel=f"batch size (samples per step{_full_size(view)})", ylabel="")
+    axes.tick_params(length=0)
+    axes.set_yticklabels(logs.index, rotation=0)
+    axes.set_xticklabels([_size_label(view, size) for size in logs.columns], rotation=0)
+    axes.grid(visible=False)
+    _label_scale(axes.collections[0].colorbar, limit)
+
+
+def _label_scale(scale: Colorbar | None, limit: int) -> None:
+    if scale is None:
+        return
+    step = max(1, math.ceil(limit / 2))
+    ticks = [power for power in range(-limit, limit + 1) if power % step == 0]
+    scale.locator = FixedLocator(ticks)
+    scale.formatter = FuncFormatter(lambda power, _position: fmt.ratio(2.0**power, 2.0**power, 2.0**power))
+    scale.ax.yaxis.set_minor_locator(NullLocator())
+    scale.set_label("PyTorch / Keras (ratio of samples/s)\nKeras faster  ←  1×  →  PyTorch faster", fontsize=8.5)
+    scale.outline.set_visible(False)  # type: ignore[operator]
+    scale.update_ticks()
+
+
+def _shown(view: View) -> pd.DataFrame:
+    """The comparisons of the fullest setting, rows named, where there is a ratio at all."""
+    comparisons = view.tables.comparisons
+    if comparisons.empty or not view.panels:
+        return comparisons.iloc[:0]
+    panel_of = view.cells.set_index("cell_id")["panel"]
+    panels = comparisons["numerator_cell_id"].map(panel_of)
+    known = comparisons[comparisons["ratio"].notna()].assign(panel=panels)
+    fullest = known[known["panel"] == known["panel"].mode().iloc[0]] if len(known) else known
+    several = fullest["denominator"].nunique() > 1
+    return fullest.assign(row=[_row_label(row, several) for _, row in fullest.iterrows()])
+
+
+def _row_label(row: pd.Series[Any], several: bool) -> str:
+    framework, _, backend = str(row["denominator"]).partition("-")
+    against = f" / {framework_label(framework, backend or None)}" if several else ""
+    loop = "fastest of each" if row["loop"] == "fastest" else fmt.one_line(row["loop"], 24)
+    return f"{loop}{against}"
+
+
+def _grid(shown: pd.DataFrame, column: str) -> pd.DataFrame:
+    grid = shown.pivot_table(index="row", columns="batch_size", values=column, aggfunc="first", sort=True)
+    ordered = sorted(grid.index, key=lambda label: (label.startswith("fastest"), label))
+    return grid.loc[ordered[:_MOST_ROWS], _spread(list(grid.columns))]
+
+
+def _spread(sizes: list[int]) -> list[int]:
+    if len(sizes) <= _MOST_COLUMNS:
+        return sizes
+    places = np.linspace(0, len(sizes) - 1, _MOST_COLUMNS).round().astype(int)
+    return [sizes[place] for place in places]
+
+
+def _annotations(shown: pd.DataFrame, ratios: pd.DataFrame) -> pd.DataFrame:
+    texts = shown.assign(text=[_square_text(row) for _, row in shown.iterrows()])
+    grid = texts.pivot_table(index="row", columns="batch_size", values="text", aggfunc="first")
+    return grid.reindex(index=ratios.index, columns=ratios.columns).fillna("")
+
+
+def _square_text(row: pd.Series[Any]) -> str:
+    mark = _MARKS.get(str(row["verdict"]), "")
+    value = fmt.ratio(row["ratio"], row["low"], row["high"])
+    return f"{value}\n{mark}" if mark else value
+
+
+def _subtitle(view: View) -> str:
+    marks = "tie: the whole interval lies within 5 % of 1 · open: neither a difference nor a tie is certain"
+    return f"{conditions(view, view.panels[0])} · {marks}"
+
+
+def _size_label(view: View, size: int) -> str:
+    return view.panels[0].size_label(size)
+
+
+def _full_size(view: View) -> str:
+    full = [size for size in view.panels[0].batch_sizes if _size_label(view, size) == "full"]
+    return f"; full = {full[0]:,}" if full else ""
+
+
+def _finding(view: View) -> str:
+    shown = _shown(view)
+    fastest = shown[shown["loop"] == "fastest"]
+    judged = fastest if len(fastest) else shown
+    verdicts = judged["verdict"].value_counts()
+    parts = [
+        f"{words} at {fmt.plural(int(verdicts[name]), 'batch size')}"
+        for name, words in (
+            ("faster", "PyTorch is faster"), ("slower", "Keras is faster"), ("tie", "they tie"),
+            ("inconclusive", "it is open"),
+        )
+        if name in verdicts
+    ]  # fmt: skip
+    head = "Each framework's fastest loop against the other's" if len(fastest) else "Loop against loop"
+    return f"{head}: {fmt.listed(parts)}. {_extremes(judged)}"
+
+
+def _extremes(judged: pd.DataFrame) -> str:
+    ratios = floats(judged["ratio"])
+    low, high = judged.loc[ratios.idxmin()], judged.loc[ratios.idxmax()]
+    return (
+        f"The ratio runs from {_ratio(low)} at batch {fmt.count(low['batch_size'])} "
+        f"to {_ratio(high)} at batch {fmt.count(high['batch_size'])}."
+    )
+
+
+def _ratio(row: pd.Series[Any]) -> str:
+    return fmt.ratio_interval(row["ratio"], row["low"], row["high"])
+
+
+def _table(view: View) -> DataTable:
+    shown = _shown(view)
+    rows = [
+        [
+            str(row["row"]), f"{row['numerator_loop']} / {row['denominator_loop']}", fmt.count(row["batch_size"]),
+            _ratio(row), fmt.p_value(row["p_holm"]), str(row["verdict"]), fmt.count(row["n_pairs"]),
+        ]
+        for _, row in shown.head(MOST_ROWS).iterrows()
+    ]  # fmt: skip
+    headers = ["row", "loops", "batch size", "PyTorch / Keras", "p (Holm)", "verdict", "rounds"]
+    return DataTable(headers, rows, left_out=max(0, len(shown) - MOST_ROWS))
+
+
+RATIO = FigureKind("speed_ratio", _TITLE, _draw, _finding, _table)
