@@ -17,8 +17,9 @@ from omegaconf import DictConfig
 
 from bench.config import Config
 from bench.config.hydra_errors import HYDRA_REFUSALS, usage_error
+from bench.config.schema import JobConfig
 from bench.errors import BenchError
-from bench.plan.grid import point_of
+from bench.plan.grid import read_composed
 from bench.plan.plan import make_plan
 from bench.records import Status
 from bench.store.layout import SweepFolder
@@ -34,10 +35,8 @@ INTERRUPTED = 130
 def _application(config: DictConfig) -> str:
     """One Hydra job; returns the status of its run."""
     try:
-        point = point_of(config, HydraConfig.get().overrides.task)
-        if point.config.job.sweep_dir is not None:
-            return _sweep_job(point.config)
-        return _single_run(config)
+        settings = read_composed(config)
+        return _single_run(settings) if settings.job.sweep_dir is None else _sweep_job(settings.job)
     except BenchError as error:
         # SystemExit, because Hydra keeps ordinary exceptions until every other job has run.
         raise SystemExit(complain(error)) from error
@@ -71,18 +70,16 @@ def complain(error: BenchError) -> int:
     return error.exit_code
 
 
-def _sweep_job(config: Config) -> str:
-    job = config.job
+def _sweep_job(job: JobConfig) -> str:
     if job.sweep_dir is None or job.cell_id is None or job.round is None or job.order is None:
         raise BenchError("job: incomplete", "job.* is set by the sweeper, never by hand")
     folder = SweepFolder(Path(job.sweep_dir))
     return run_job(folder, job.cell_id, round_=job.round, order=job.order).status.value
 
 
-def _single_run(config: DictConfig) -> str:
+def _single_run(config: Config) -> str:
     """One cell, once, stored as a sweep of one."""
-    overrides = list(HydraConfig.get().overrides.task)
-    plan = make_plan([point_of(config, overrides)], rounds=1)
+    plan = make_plan([config], rounds=1)
     if plan.config.sweep.dry_run:
         show_plan(plan)
         return Status.OK.value
@@ -93,7 +90,7 @@ def _single_run(config: DictConfig) -> str:
         finished.extend(result.status for result in results)
         return [result.status for result in results]
 
-    if code := conduct(plan, launch, overrides=overrides, show=show_run):
+    if code := conduct(plan, launch, overrides=list(HydraConfig.get().overrides.task), show=show_run):
         raise SystemExit(code)
     return str(next(iter(finished), Status.UNAVAILABLE))
 

@@ -16,8 +16,8 @@ INTERRUPTED = 130
 DEFAULT_FOLDER = f"results/{LATEST}"
 
 _OVERRIDES_HELP = """\
-settings are Hydra overrides, key=value; in a sweep several values stand between commas. Groups: framework, loop, device,
-data, network, optimizer, lr_policy, budget, protocol, defaults, experiment.
+settings are Hydra overrides, key=value; in a sweep several values stand between commas. Groups: framework, loop,
+device, data, network, optimizer, lr_policy, budget, protocol, defaults, experiment.
 `python -m bench.app --help` lists their options, `python -m bench.app --cfg job` every key."""
 
 _SWEEP_EXAMPLES = """\

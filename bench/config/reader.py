@@ -39,7 +39,7 @@ def read_config(plain: Mapping[str, Any]) -> Config:
 
 def known_keys() -> list[str]:
     """Every key a user may set, dotted, groups included."""
-    return list(_walk(Config, ""))
+    return [key for key in _walk(Config, "") if key.partition(".")[0] != "job"]
 
 
 def nearest_key(wrong: str) -> str | None:

@@ -18,19 +18,17 @@ from bench.config import Config
 from bench.config.schema import DataConfig
 from bench.engines import catalogue
 from bench.plan.datasets import data_spec
-from bench.plan.grid import GridPoint
 
 
 @dataclass(frozen=True)
 class GridCell:
-    """A cell, and the overrides and data settings of the first grid point that asked for it."""
+    """A cell, and the data settings of the first grid point that asked for it."""
 
     cell: Cell
     data: DataConfig
-    overrides: tuple[str, ...]
 
 
-def expand(points: Iterable[GridPoint]) -> list[GridCell]:
+def expand(points: Iterable[Config]) -> list[GridCell]:
     """One entry per distinct cell, in the order of the points. Where points merge, the label ``full`` stays.
 
     Raises:
@@ -38,8 +36,8 @@ def expand(points: Iterable[GridPoint]) -> list[GridCell]:
     """
     cells: dict[str, GridCell] = {}
     for point in points:
-        cell = cell_of(point.config)
-        known = cells.setdefault(cell.id, GridCell(cell, point.config.data, point.overrides))
+        cell = cell_of(point)
+        known = cells.setdefault(cell.id, GridCell(cell, point.data))
         if cell.batch_size_label == "full" and known.cell.batch_size_label != "full":
             cells[cell.id] = replace(known, cell=replace(known.cell, batch_size_label="full"))
     return list(cells.values())
@@ -78,7 +76,8 @@ def _loop(config: Config) -> str:
 
 
 def _batch_size(config: Config, data: DataSpec) -> int:
-    return data.n_train if config.batch_size == "full" else min(config.batch_size, data.n_train)
+    size = config.batch_size
+    return data.n_train if isinstance(size, str) else min(size, data.n_train)
 
 
 def _optimizer(config: Config) -> OptimizerSpec:

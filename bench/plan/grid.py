@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,14 +18,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from bench.config import Config, read_config
 from bench.errors import UsageError
-
-
-@dataclass(frozen=True)
-class GridPoint:
-    """One point of the grid: the overrides that lead to it and the validated config they give."""
-
-    overrides: tuple[str, ...]
-    config: Config
 
 
 @dataclass(frozen=True)
@@ -47,7 +39,7 @@ class _Dimension:
 
 def expand_grid(
     loader: ConfigLoader, master: DictConfig, params: Mapping[str, str], arguments: Sequence[str]
-) -> list[GridPoint]:
+) -> list[Config]:
     """Every point of the grid, each validated, the last dimension varying fastest.
 
     Args:
@@ -65,21 +57,23 @@ def expand_grid(
     return list(_points(loader, master, composed, swept))
 
 
-def point_of(master: DictConfig, overrides: Iterable[str]) -> GridPoint:
-    """The single point that a composed config is."""
-    return GridPoint(tuple(overrides), read_config(_plain(master)))
+def read_composed(config: DictConfig) -> Config:
+    """The validated config that Hydra composed.
+
+    Raises:
+        UsageError: a setting is not allowed.
+    """
+    return read_config(_plain(config))
 
 
 def _points(
     loader: ConfigLoader, master: DictConfig, composed: list[_Dimension], swept: list[_Dimension]
-) -> Iterator[GridPoint]:
+) -> Iterator[Config]:
     for choices in _product(composed):
         lines = [choice.line for choice in choices]
         base = _without_hydra(loader.load_sweep_config(master_config=master, sweep_overrides=lines))
         for values in _product(swept):
-            yield GridPoint(
-                (*lines, *(value.line for value in values)), read_config(_plain(_with_values(base, values)))
-            )
+            yield read_composed(_with_values(base, values))
 
 
 def _product(dimensions: list[_Dimension]) -> Iterator[tuple[_Setting, ...]]:

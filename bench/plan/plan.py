@@ -13,7 +13,6 @@ from bench.config.schema import DataConfig
 from bench.engines import catalogue
 from bench.errors import RequiredMissing, UsageError
 from bench.plan.expand import GridCell, expand
-from bench.plan.grid import GridPoint
 from bench.plan.rounds import shuffled_rounds
 
 WhyNot = Callable[[Cell], str | None]
@@ -21,11 +20,10 @@ WhyNot = Callable[[Cell], str | None]
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A cell in the plan: its data settings, the overrides that lead to it, and why it cannot run here (None: it can)."""
+    """A planned cell: its data settings, and why it cannot run here (None: it can)."""
 
     cell: Cell
     data: DataConfig
-    overrides: tuple[str, ...]
     unavailable_reason: str | None
 
 
@@ -64,7 +62,7 @@ class Plan:
         return [run for run in self.runs if run.unavailable_reason is not None]
 
 
-def make_plan(points: Sequence[GridPoint], *, rounds: int | None = None, why_not: WhyNot | None = None) -> Plan:
+def make_plan(points: Sequence[Config], *, rounds: int | None = None, why_not: WhyNot | None = None) -> Plan:
     """The plan of a grid.
 
     Args:
@@ -101,15 +99,15 @@ def names_of(cell: Cell) -> set[str]:
 
 
 def _planned(grid_cell: GridCell, why_not: WhyNot) -> PlannedRun:
-    return PlannedRun(grid_cell.cell, grid_cell.data, grid_cell.overrides, why_not(grid_cell.cell))
+    return PlannedRun(grid_cell.cell, grid_cell.data, why_not(grid_cell.cell))
 
 
-def _shared_config(points: Sequence[GridPoint]) -> Config:
-    first = points[0].config
+def _shared_config(points: Sequence[Config]) -> Config:
+    first = points[0]
     for point in points:
-        if point.config.protocol.rounds != first.protocol.rounds:
+        if point.protocol.rounds != first.protocol.rounds:
             raise UsageError("protocol.rounds: cannot be swept", "all cells of a sweep run in the same rounds")
-        if point.config.sweep != first.sweep:
+        if point.sweep != first.sweep:
             raise UsageError("sweep: cannot be swept", "a sweep has one name, one folder and one list of requirements")
     return first
 

@@ -1,7 +1,7 @@
 """One sweep from its first folder to its report, whoever launches its runs.
 
-``conduct`` claims the folder, writes ``sweep.json``, data and the rows of what cannot run here, has every round launched,
-and builds the report. ``run_job`` is one of its runs: it needs nothing but the folder, so any launcher can call it.
+``conduct`` claims the folder, writes ``sweep.json``, data and the rows of what cannot run here, has every round
+launched, and builds the report. ``run_job`` is one of its runs: it needs the folder alone, so any launcher can call it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a sweep leaves on the disk before its first run: its data and ``sweep.json``, with the target of every workload."""
+"""What a sweep writes before its first run: its data and ``sweep.json``, with the target of every workload."""
 
 from __future__ import annotations
 

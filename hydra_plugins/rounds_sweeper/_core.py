@@ -2,77 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 from bench.plan.grid import expand_grid
-from bench.plan.plan import Plan, make_plan
+from bench.plan.plan import make_plan
 from bench.records import Status
 from bench.store.layout import SweepFolder
 from bench.sweep import conduct, show_plan
 
-if TYPE_CHECKING:
-    from hydra.plugins.launcher import Launcher
 
-    from hydra_plugins.rounds_sweeper.rounds_sweeper import RoundsSweeper
-
-
-def sweep(sweeper: RoundsSweeper, arguments: Sequence[str]) -> list[Sequence[JobReturn]]:
+def sweep(
+    context: HydraContext,
+    task_function: TaskFunction,
+    config: DictConfig,
+    params: Mapping[str, str],
+    arguments: Sequence[str],
+) -> list[Sequence[JobReturn]]:
     """Plans the grid; prints the plan where only that was asked for, else runs it round by round.
 
     Raises:
         SystemExit: the sweep's exit code is not 0.
     """
-    points = expand_grid(sweeper.hydra_context.config_loader, sweeper.config, sweeper.params, arguments)
-    plan = make_plan(points)
+    plan = make_plan(expand_grid(context.config_loader, config, params, arguments))
     if plan.config.sweep.dry_run:
         show_plan(plan)
         return []
-    returns: list[Sequence[JobReturn]] = []
-
-    def launch(folder: SweepFolder, round_: int, cell_ids: Sequence[str]) -> list[Status]:
-        batch = [_job_overrides(plan, folder, round_, order, cell_id) for order, cell_id in enumerate(cell_ids)]
-        launcher = _launcher(sweeper, folder)
-        returns.append(launcher.launch(batch, initial_job_idx=round_ * len(cell_ids)))
-        return [Status(job.return_value) for job in returns[-1]]
-
-    if code := conduct(plan, launch, overrides=list(arguments)):
+    rounds = _Rounds(context, task_function, config)
+    if code := conduct(plan, rounds.launch, overrides=list(arguments)):
         raise SystemExit(code)
-    return returns
+    return rounds.returns
 
 
-def _launcher(sweeper: RoundsSweeper, folder: SweepFolder) -> Launcher:
-    """The configured launcher, told to leave its own files inside the sweep's folder."""
-    _point_hydra_at(sweeper.config, folder.path)
-    return Plugins.instance().instantiate_launcher(
-        hydra_context=sweeper.hydra_context, task_function=sweeper.task_function, config=sweeper.config
-    )
+class _Rounds:
+    """Hands one round after the other to the launcher and keeps what it returned."""
+
+    def __init__(self, context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.returns: list[Sequence[JobReturn]] = []
+        self._context = context
+        self._task_function = task_function
+        self._config = config
+        self._launcher: Launcher | None = None
+
+    def launch(self, folder: SweepFolder, round_: int, cell_ids: Sequence[str]) -> list[Status]:
+        """Runs one round; returns how each of its cells ended."""
+        batch = [_job_overrides(folder, round_, order, cell_id) for order, cell_id in enumerate(cell_ids)]
+        self._launcher = self._launcher or self._make_launcher(folder)
+        self.returns.append(self._launcher.launch(batch, initial_job_idx=sum(map(len, self.returns))))
+        return [Status(job.return_value) for job in self.returns[-1]]
+
+    def _make_launcher(self, folder: SweepFolder) -> Launcher:
+        """The configured launcher, for jobs of this sweep."""
+        _prepare_for_jobs(self._config, folder.path)
+        return Plugins.instance().instantiate_launcher(
+            hydra_context=self._context, task_function=self._task_function, config=self._config
+        )
 
 
-def _point_hydra_at(config: DictConfig, path: Path) -> None:
-    line = f"hydra.sweep.dir={_quoted(str(path))}"
+def _prepare_for_jobs(config: DictConfig, path: Path) -> None:
+    """Launchers leave their own files in the sweep's folder and compose a config of its own for every job.
+
+    That one is small, because composing all groups again would cost more than a short run.
+    """
+    own = [line for line in config.hydra.overrides.hydra if not line.startswith(("hydra.sweeper", "hydra/sweeper"))]
     with open_dict(config):
         config.hydra.sweep.dir = str(path)
-        # Jobs are composed anew, from the overrides.
-        if line not in config.hydra.overrides.hydra:
-            config.hydra.overrides.hydra.append(line)
+        config.hydra.job.config_name = "job"
+        config.hydra.overrides.hydra = [*own, f"hydra.sweep.dir={_quoted(str(path))}"]
 
 
-def _job_overrides(plan: Plan, folder: SweepFolder, round_: int, order: int, cell_id: str) -> list[str]:
-    """The overrides of the cell, for the launcher to show, and which run of which sweep the job is."""
-    job: dict[str, Any] = {
-        "sweep_dir": _quoted(str(folder.path)),
-        "cell_id": cell_id,
-        "round": round_,
-        "order": order,
-    }
-    return [*plan.by_id[cell_id].overrides, *(f"job.{key}={value}" for key, value in job.items())]
+def _job_overrides(folder: SweepFolder, round_: int, order: int, cell_id: str) -> list[str]:
+    return [
+        f"job.sweep_dir={_quoted(str(folder.path))}",
+        f"job.cell_id={cell_id}",
+        f"job.round={round_}",
+        f"job.order={order}",
+    ]
 
 
 def _quoted(text: str) -> str:

@@ -47,4 +47,6 @@ class RoundsSweeper(Sweeper):
         # The underscore keeps it out of Hydra's search for plug-ins.
         from hydra_plugins.rounds_sweeper import _core
 
-        return _core.sweep(self, arguments)
+        if self.hydra_context is None or self.config is None:
+            raise RuntimeError("Hydra calls setup() before sweep()")
+        return _core.sweep(self.hydra_context, self.task_function, self.config, self.params, arguments)
