@@ -116,6 +116,7 @@ RUNS = (
     Column("reason", "str", "", "why, for every status but ok"),
     Column("started_at", "str", "", "UTC, ISO 8601; null where the record is damaged"),
     Column("wall_s", "float64", "s", "from the supervisor's first act to the record, memory pass included"),
+    Column("memory_wall_s", "float64", "s", "wall time of the memory pass; null where there was none"),
     Column("isolation", "str", "", "fork, spawn, or null where nothing was started"),
     Column("samples_per_s", "float64", "1/s", "median over steady epochs of samples / window"),
     Column("step_us", "float64", "us", "median over steady epochs of window / updates"),

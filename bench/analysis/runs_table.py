@@ -23,8 +23,8 @@ _PHASES = (
     "start_s", "build_s", "data_to_device_s", "first_step_s", "training_s", "evaluation_s", "steady_s",
 )  # fmt: skip
 _PLAIN = (
-    "cell_id", "round", "order_in_round", "reason", "wall_s", "isolation", "import_s", "initial_train_loss", "parity",
-    "parity_reason", "step_stride",
+    "cell_id", "round", "order_in_round", "reason", "wall_s", "memory_wall_s", "isolation", "import_s",
+    "initial_train_loss", "parity", "parity_reason", "step_stride",
 )  # fmt: skip
 _MEMORY_BYTES = ("baseline_rss_bytes", "peak_rss_bytes", "rss_over_baseline_bytes", "device_peak_bytes")
 

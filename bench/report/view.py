@@ -14,6 +14,7 @@ from bench.analysis.verdict import Verdict
 from bench.records import SweepRecord
 from bench.report import format as fmt
 from bench.report import style
+from bench.store.layout import SweepFolder
 
 MOST_PANELS = 4
 
@@ -71,6 +72,7 @@ class View:
     """Everything the report draws on.
 
     Attributes:
+        folder: where the sweep lies.
         sweep: the sweep's own record.
         tables: the tables of ``bench.analysis``.
         verdict: who won, by how much, and who tied.
@@ -78,6 +80,7 @@ class View:
         runs: ``tables.runs`` with the same.
     """
 
+    folder: SweepFolder
     sweep: SweepRecord
     tables: Tables
     verdict: Verdict
@@ -108,14 +111,14 @@ class View:
         return f"{fmt.plural(extra, 'more setting')} of this sweep are in the tables only." if extra > 0 else ""
 
 
-def view_of(sweep: SweepRecord, tables: Tables, verdict: Verdict) -> View:
+def view_of(folder: SweepFolder, sweep: SweepRecord, tables: Tables, verdict: Verdict) -> View:
     """The tables with the labels that figures and pages use."""
     plans = {planned.id: planned.cell for planned in sweep.cells}
     cells = _labelled(tables.cells, plans)
     labels = cells[["cell_id", "family", "panel"]].drop_duplicates("cell_id")
     runs = tables.runs.merge(labels, on="cell_id", how="left", validate="many_to_one")
     runs["measured"] = runs["status"].astype(str).isin(_MEASURED)
-    return View(sweep=sweep, tables=tables, verdict=verdict, cells=cells, runs=runs)
+    return View(folder=folder, sweep=sweep, tables=tables, verdict=verdict, cells=cells, runs=runs)
 
 
 def family_of(row: pd.Series[Any]) -> Family:

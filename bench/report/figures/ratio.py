@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,10 @@ _ROW_IN = 0.62
 _LEAST_LOG2 = 1.0
 _MARKS = {"tie": "tie", "inconclusive": "open", "faster": "", "slower": ""}
 # Keras' blue over a light grey to PyTorch's vermillion: the families' own colours, safe for every colour blindness.
-_DIVERGING = LinearSegmentedColormap.from_list("blue_vermillion", [style.BLUE, "#f2f2f2", style.VERMILLION])
+# One step beside them, because a page in the dark lightens the families' colours and must leave these squares alone.
+_DIVERGING = LinearSegmentedColormap.from_list("blue_vermillion", ["#0071b1", "#f2f2f2", "#d45d00"])
+# Relative luminance at which dark and white text are equally readable.
+_EQUAL_CONTRAST = 0.22
 
 
 def _draw(view: View) -> SubFigure | str:
@@ -55,7 +59,23 @@ def _draw_squares(axes: Axes, logs: pd.DataFrame, texts: pd.DataFrame, view: Vie
     axes.set_yticklabels(logs.index, rotation=0)
     axes.set_xticklabels([_size_label(view, size) for size in logs.columns], rotation=0)
     axes.grid(visible=False)
+    _readable_texts(axes)
     _label_scale(axes.collections[0].colorbar, limit)
+
+
+def _readable_texts(axes: Axes) -> None:
+    colours = axes.collections[0].get_facecolors()
+    filled = [text for text in axes.texts if text.get_text()]
+    for text in filled:
+        column, row = (int(place) for place in text.get_position())
+        square = row * len(axes.get_xticklabels()) + column
+        text.set_color("#1a1a1a" if relative_luminance(colours[square]) > _EQUAL_CONTRAST else "#ffffff")
+
+
+def relative_luminance(colour: Sequence[float]) -> float:
+    """Of an sRGB colour with components from 0 to 1, as WCAG 2 defines it."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def _label_scale(scale: Colorbar | None, limit: int) -> None:
@@ -64,7 +84,7 @@ def _label_scale(scale: Colorbar | None, limit: int) -> None:
     step = max(1, math.ceil(limit / 2))
     ticks = [power for power in range(-limit, limit + 1) if power % step == 0]
     scale.locator = FixedLocator(ticks)
-    scale.formatter = FuncFormatter(lambda power, _position: fmt.ratio(2.0**power, 2.0**power, 2.0**power))
+    scale.formatter = FuncFormatter(lambda power, _position: f"{fmt.setting(2.0**power)}×")
     scale.ax.yaxis.set_minor_locator(NullLocator())
     scale.set_label("PyTorch / Keras (ratio of samples/s)\nKeras faster  ←  1×  →  PyTorch faster", fontsize=8.5)
     scale.outline.set_visible(False)  # type: ignore[operator]
