@@ -63,7 +63,8 @@ def _missing(device: str, names: list[str], reason: str) -> Finding:
     """One finding for all that miss the same thing; that nothing runs on the CPU is worse than having no GPU."""
     what, _, advice = reason.partition("; ")
     severity = Severity.WARNING if device == "cpu" else Severity.NOTE
-    return Finding(f"{device}: none", severity, f"{what} ({', '.join(names)})", advice)
+    text = what if what.startswith(names[0]) else f"{', '.join(names)}: {what}"
+    return Finding(f"{device}: unavailable", severity, text, advice)
 
 
 def thread_findings() -> list[Finding]:

@@ -111,6 +111,7 @@ class Tally:
         if kind == "run_unavailable":
             self.unavailable[name.device, event.get("reason") or "no reason given"] += 1
         elif kind == "run_started":
+            self.finished.pop(key, None)  # a run that was interrupted is done again
             self.running[key] = name
             self._most_at_once = max(self._most_at_once, len(self.running))
         elif kind == "run_finished" and event.get("status") in tuple(Status):

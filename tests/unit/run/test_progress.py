@@ -1,0 +1,185 @@
+"""The display, driven by a real journal and read back as text."""
+
+import io
+import json
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from bench.run.progress import Progress, duration_text, eta_text, rate_text
+from bench.store import journal
+from bench.store.layout import SweepFolder
+
+CELL = "pytorch-eager-cpu-b32-0123456789"
+LONGER = "keras-tensorflow-compiled-cpu-b1024-0123456789"
+NEVER_S = 3600.0  # only the final look, at the block's end, shows anything
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> SweepFolder:
+    return SweepFolder(tmp_path)
+
+
+def plain() -> Console:
+    return Console(file=io.StringIO(), force_terminal=False, width=80)
+
+
+def terminal() -> Console:
+    return Console(file=io.StringIO(), force_terminal=True, width=120, color_system=None)
+
+
+def text_of(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def finish(
+    folder: SweepFolder, cell_id: str = CELL, round_: int = 0, status: str = "ok", reason: str | None = None
+) -> None:
+    samples_per_s = 213_987.2 if status == "ok" else None
+    journal.append(
+        folder, "run_finished", cell_id=cell_id, round=round_, status=status, reason=reason, wall_s=1.23,
+        samples_per_s=samples_per_s,
+    )  # fmt: skip
+
+
+def test_each_finished_run_is_one_plain_line(folder: SweepFolder) -> None:
+    folder.sweep_json.write_text(json.dumps({"rounds": [[CELL, LONGER]] * 110}))
+    console = plain()
+    with Progress(folder, 220, console, poll_s=NEVER_S):
+        journal.append(folder, "run_started", cell_id=CELL, round=0)
+        finish(folder)
+        finish(
+            folder,
+            LONGER,
+            status="crashed",
+            reason="SIGKILL: a reason much longer than the eighty columns of this console",
+        )
+    assert text_of(console).splitlines() == [
+        "[  1/220] r0 pytorch eager cpu b32                ok  1.2 s  214k samples/s  ETA 4 min",
+        "[  2/220] r0 keras tensorflow compiled cpu b1024  crashed  1.2 s  "
+        "SIGKILL: a reason much longer than the eighty columns of this console  ETA 4 min",
+    ]
+
+
+def test_the_last_run_leaves_no_time(folder: SweepFolder) -> None:
+    console = plain()
+    with Progress(folder, 1, console, poll_s=NEVER_S):
+        finish(folder)
+    assert text_of(console) == "[1/1] r0 pytorch eager cpu b32  ok  1.2 s  214k samples/s\n"
+
+
+def test_unavailable_cells_are_one_line_before_the_first_run(folder: SweepFolder) -> None:
+    console = plain()
+    with Progress(folder, 1, console, poll_s=NEVER_S):
+        for device, count in (("gpu", 3), ("tpu", 2)):
+            for number in range(count):
+                cell_id, reason = f"pytorch-eager-{device}-b{number}-x", f"no {device} driver; buy one"
+                journal.append(folder, "run_unavailable", cell_id=cell_id, round=0, reason=reason)
+        journal.append(folder, "run_started", cell_id=CELL, round=0)
+        finish(folder)
+    first, *rest = text_of(console).splitlines()
+    assert first == "5 cells unavailable: gpu: no gpu driver (3); tpu: no tpu driver (2)"
+    assert len(rest) == 1
+
+
+def test_a_sweep_in_which_nothing_can_run_says_so(folder: SweepFolder) -> None:
+    console = plain()
+    with Progress(folder, 0, console, poll_s=NEVER_S):
+        journal.append(folder, "run_unavailable", cell_id="pytorch-eager-gpu-b1-x", round=0, reason="no driver")
+    assert text_of(console) == "1 cell unavailable: gpu: no driver (1)\n"
+
+
+def test_runs_of_an_earlier_call_count_and_are_not_shown_again(folder: SweepFolder) -> None:
+    finish(folder, round_=0)
+    console = plain()
+    with Progress(folder, 2, console, poll_s=NEVER_S):
+        finish(folder, round_=1)
+    assert text_of(console).splitlines() == ["[2/2] r1 pytorch eager cpu b32  ok  1.2 s  214k samples/s"]
+
+
+def test_lines_appear_while_the_sweep_runs(folder: SweepFolder) -> None:
+    console = plain()
+    with Progress(folder, 2, console, poll_s=0.01):
+        finish(folder)
+        for _ in range(500):
+            if text_of(console):
+                break
+            time.sleep(0.01)
+        assert text_of(console).startswith("[1/2] ")
+
+
+def test_an_exception_passes_after_everything_was_shown(folder: SweepFolder) -> None:
+    console = plain()
+    with pytest.raises(KeyboardInterrupt), Progress(folder, 2, console, poll_s=NEVER_S):
+        finish(folder)
+        raise KeyboardInterrupt
+    assert text_of(console).startswith("[1/2] ")
+    assert "progress" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_a_display_that_cannot_be_written_does_not_end_the_sweep(
+    folder: SweepFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Closed(io.StringIO):
+        def write(self, _: str) -> int:
+            raise OSError(5, "Input/output error")
+
+    with Progress(folder, 1, Console(file=Closed(), force_terminal=False), poll_s=NEVER_S):
+        finish(folder)
+    assert "the sweep goes on" in caplog.text
+
+
+def test_a_terminal_gets_a_bar_with_what_runs_now_and_what_failed(folder: SweepFolder) -> None:
+    console = terminal()
+    with Progress(folder, 4, console, poll_s=NEVER_S):
+        finish(folder)
+        finish(folder, round_=1, status="oom", reason="the kernel ended it")
+        journal.append(folder, "run_started", cell_id=LONGER, round=1)
+    shown = text_of(console)
+    assert "2/4" in shown
+    assert "ETA under 5 s" in shown
+    assert "1 oom" in shown
+    assert "r1 keras tensorflow compiled cpu b1024" in shown
+    assert "oom  1.2 s  the kernel ended it" in shown
+    assert "214k samples/s" not in shown
+
+
+def test_a_terminal_is_drawn_again_only_when_something_changed(folder: SweepFolder) -> None:
+    console = terminal()
+    with Progress(folder, 4, console, poll_s=0.01):
+        finish(folder)
+        time.sleep(0.2)
+        drawn = len(text_of(console))
+        time.sleep(0.2)
+        assert len(text_of(console)) == drawn
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, ""), (0.0, ""), (3.0, "ETA under 5 s"), (7.0, "ETA 5 s"), (54.0, "ETA 55 s"), (55.0, "ETA 1 min"),
+        (240.0, "ETA 4 min"), (3600.0, "ETA 1 h 00 min"), (3900.0, "ETA 1 h 05 min"),
+    ],
+)  # fmt: skip
+def test_the_time_left_is_as_coarse_as_it_is_uncertain(seconds: float | None, text: str) -> None:
+    assert eta_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"),
+    [
+        (None, ""), (7.0, "7.00 samples/s"), (999.6, "1.00k samples/s"), (1234.0, "1.23k samples/s"),
+        (99_960.0, "100k samples/s"), (213_987.2, "214k samples/s"), (25.44e6, "25.4M samples/s"),
+        (1.5e9, "1.50G samples/s"),
+    ],
+)  # fmt: skip
+def test_throughput_has_three_digits(rate: float | None, text: str) -> None:
+    assert rate_text(rate) == text
+
+
+def test_durations_have_tenths() -> None:
+    assert [duration_text(seconds) for seconds in (None, 0.04, 12.34)] == ["", "0.0 s", "12.3 s"]
