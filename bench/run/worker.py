@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import platform
 import signal
 import sys
 import threading
@@ -28,6 +27,7 @@ from bench.engines import catalogue
 from bench.engines.base import Engine, Setup
 from bench.errors import Unavailable
 from bench.records import MemoryRecord, RunRequest, Status, WorkerOutcome, to_plain
+from bench.run.environment import describe_process
 from bench.run.measure import Conditions, Recorder, measure, step_stride
 from bench.run.memory import measure_memory
 from bench.run.oom import says_out_of_memory
@@ -149,7 +149,7 @@ def write_outcome(
         initial_train_loss=_finite(recorder.initial_train_loss),
         initial_val_loss=_finite(recorder.initial_val_loss),
         step_stride=step_stride(cell),
-        environment={"python": platform.python_version(), "executable": sys.executable} | environment,
+        environment=describe_process() | environment,
         memory=memory,
     )
     _write(folder / OUTCOME, json.dumps(to_plain(outcome), allow_nan=False).encode())

@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+import bench
 from bench.doctor import noise, run_doctor
 from bench.engines.probe import ANSWER_MARK
 from bench.plan.gpus import Nvidia, NvidiaGpu
@@ -101,7 +103,10 @@ def test_without_a_probe_no_framework_is_imported() -> None:
         "import sys; from rich.console import Console; from bench.doctor import run_doctor; run_doctor(Console());"
         "print(sorted({'torch', 'tensorflow', 'keras', 'jax'} & set(sys.modules)))"
     )
-    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    root = Path(bench.__file__).parent.parent
+    finished = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True, timeout=60
+    )
     assert finished.stdout.splitlines()[-1] == "[]"
 
 
@@ -119,7 +124,7 @@ def _busy_within(pid: int, looks: int) -> set[int]:
     """Busy processes of the first look that has ``pid`` among them; a crowded machine may need several."""
     found: set[int] = set()
     for _ in range(looks):
-        found = {process.pid for process in noise.find_busy(lambda: sum(range(3_000_000)) and None)}
+        found = {process.pid for process in noise.find_busy(lambda: time.sleep(0.1))}
         if pid in found:
             break
     return found
