@@ -1,7 +1,7 @@
 """Writes a complete sweep folder without training anything: deterministic, plausible, as large as a test asks for.
 
-Speed follows t(B) = t0 + B/r for every family (FACTS' table of step times), with a log-normal factor per process; losses
-follow an exponential approach whose pace depends on the batch size as S(B) = S_min (1 + B_c/B) (McCandlish et al. 2018).
+Speed follows t(B) = t0 + B/r for every family, with a log-normal factor per process; losses follow an exponential
+approach whose pace depends on the batch size as S(B) = S_min (1 + B_c/B) (McCandlish et al. 2018).
 """
 
 from __future__ import annotations

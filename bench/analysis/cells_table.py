@@ -39,7 +39,7 @@ class _Groups:
     def __init__(self, runs: pd.DataFrame, described: pd.DataFrame) -> None:
         self.n = len(described)
         ids = pd.Index(described["cell_id"]) if self.n else pd.Index([], dtype=object)
-        self.of: IntArray = ids.get_indexer(runs["cell_id"]).astype(np.int64)
+        self.of: IntArray = ids.get_indexer(pd.Index(runs["cell_id"])).astype(np.int64)
 
     def count(self, mask: NDArray[np.bool_]) -> IntArray:
         """Runs of each cell for which the mask holds."""

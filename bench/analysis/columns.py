@@ -1,16 +1,16 @@
 """Every column of every table: its type, its unit and what it means, in one place.
 
-Types are pandas'; null is NaN in ``str`` and ``float64``, NA in ``Int64``. Where a value does not exist it is null and the
-named ``*_reason`` column, else ``reason``, says why.
+Types are pandas'; null is NaN in ``str`` and ``float64``, NA in ``Int64``. Where a value does not exist it is null and
+the named ``*_reason`` column, else ``reason``, says why. ``runs`` has no intervals:
+steps of one process are no repeats.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 
@@ -24,8 +24,12 @@ class Column:
     meaning: str
 
 
-def frame(values: Mapping[str, Any], columns: Sequence[Column]) -> pd.DataFrame:
+def frame(values: Any, columns: Sequence[Column]) -> pd.DataFrame:
     """The values as a table of exactly these columns, in their order and types.
+
+    Args:
+        values: a mapping or table that has every column by its name.
+        columns: the columns wanted.
 
     Raises:
         KeyError: a column has no values.
@@ -33,10 +37,9 @@ def frame(values: Mapping[str, Any], columns: Sequence[Column]) -> pd.DataFrame:
     return pd.DataFrame({c.name: _typed(values[c.name], c.dtype) for c in columns})
 
 
-def _typed(values: Any, dtype: str) -> pd.Series[Any]:
-    if dtype == "Int64" and isinstance(values, np.ndarray):
-        values = pd.Series(values).astype("Float64")
-    return pd.Series(values).reset_index(drop=True).astype(dtype)
+def _typed(values: Any, dtype: str) -> Any:
+    series: Any = pd.Series(values, copy=False).reset_index(drop=True)
+    return series.astype(dtype)
 
 
 _CELL = (
@@ -61,14 +64,12 @@ _CELL = (
     Column("threads", "int64", "", "compute threads allowed"),
     Column("seed", "int64", "", "seeds data, split, weights and orders"),
     Column("workload", "str", "", "what two cells must share to be weighed against each other in the verdict"),
-    Column(
-        "setting", "str", "", "hash of all but framework, backend, loop, device and batch size: same setting, one curve"
-    ),
+    Column("setting", "str", "", "hash of all but framework, backend, loop, device, batch size: one curve"),
     Column("target_loss", "float64", "", "training loss to reach; null where none was set"),
 )
 
 _SPEED_REASON = Column("samples_per_s_reason", "str", "", "why samples_per_s and step_us are null")
-_TIMED_PHASE = Column("timed_phase", "str", "", "steady, or training where no steady epoch was timed, or null")
+_TIMED_PHASE = Column("timed_phase", "str", "", "steady, or training where no steady epoch was timed, or mixed")
 _INITIAL_LOSS = Column("initial_train_loss", "float64", "", "training loss before the first update")
 _FINAL = (
     Column("final_train_loss", "float64", "", "loss over the training split after the last training epoch"),
@@ -212,9 +213,7 @@ COMPARISONS = (
     Column("numerator_loop", "str", "", "its loop"),
     Column("denominator_loop", "str", "", "its loop"),
     Column("n_pairs", "int64", "", "rounds in which both were measured"),
-    Column(
-        "ratio", "float64", "", "geometric mean over rounds of numerator / denominator; above 1: numerator is faster"
-    ),
+    Column("ratio", "float64", "", "geometric mean over rounds; above 1: the numerator is faster"),
     Column("low", "float64", "", "lower end of its 95 % interval"),
     Column("high", "float64", "", "upper end of its 95 % interval"),
     Column("p", "float64", "", "of the ratio being 1, t test on the logarithms, before correction"),

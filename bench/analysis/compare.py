@@ -1,9 +1,9 @@
 """Ratios of two cells: the one place where anything is called so many times faster than another.
 
-Two runs of one round lie close in time and share weights and orders, so their ratio is freed of the machine's drift: the
-ratio of two cells is the geometric mean of the ratios inside rounds, its interval Student's t on their logarithms. "Faster"
-needs a p-value that survives Holm's correction over the family shown (Holm 1979); "tie" needs an interval inside the
-stated margin; what is neither is inconclusive.
+Two runs of one round lie close in time and share weights and orders, so their ratio is freed of the machine's drift:
+the ratio of two cells is the geometric mean of the ratios inside rounds, its interval Student's t on their logarithms.
+"Faster" needs a p-value that survives Holm's correction over the family shown (Holm 1979); "tie" needs an interval
+inside the stated margin; what is neither is inconclusive.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bench.analysis.columns import COMPARISONS, frame
-from bench.analysis.intervals import CONFIDENCE, log_mean_and_error
+from bench.analysis.intervals import CONFIDENCE, mean_and_error
 
 ALPHA = 1 - CONFIDENCE
 MIN_PAIRS = 3
@@ -56,9 +56,7 @@ class Comparisons:
     verdict: list[str]
 
 
-def compare(
-    values: pd.DataFrame, numerators: Sequence[str], denominators: Sequence[str], *, smaller_is_better: bool = False
-) -> Comparisons:
+def compare(values: pd.DataFrame, numerators: Sequence[str], denominators: Sequence[str]) -> Comparisons:
     """Compares pairs of cells round by round, as one family.
 
     Args:
@@ -66,41 +64,41 @@ def compare(
             ``by_round``.
         numerators: cell ids; those not in ``values`` have no pairs.
         denominators: cell ids, one for each numerator.
-        smaller_is_better: for times: a ratio below 1 then is ``faster``.
     """
-    rounds = len(values.columns)
     logs = np.log(values.reindex([*numerators, *denominators]).to_numpy(np.float64))
     differences = (logs[: len(numerators)] - logs[len(numerators) :]).ravel()
     paired = ~np.isnan(differences)
-    family = np.repeat(np.arange(len(numerators)), rounds)[paired]
-    mean, error = log_mean_and_error(np.exp(differences[paired]), family, len(numerators))
-    n = np.bincount(family, minlength=len(numerators))
-    return _judged(mean, error, n, smaller_is_better)
+    pair = np.repeat(np.arange(len(numerators)), len(values.columns))[paired]
+    mean, error = mean_and_error(differences[paired], pair, len(numerators))
+    return _judged(mean, error, np.bincount(pair, minlength=len(numerators)))
 
 
-def _judged(mean: FloatArray, error: FloatArray, n: NDArray[np.int64], smaller_is_better: bool) -> Comparisons:
+def _judged(mean: FloatArray, error: FloatArray, n: NDArray[np.int64]) -> Comparisons:
     degrees = np.maximum(n - 1, 1)
     enough = n >= MIN_PAIRS
     half = np.where(enough, stats.t.ppf(1 - ALPHA / 2, degrees) * error, np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
-        # Runs that agree to the last bit have no spread: then any difference is certain and none is p = 1.
+        # Runs that agree to the last bit have no spread: then any difference is certain, and none is p = 1.
         t = np.where(mean == 0, 0.0, np.abs(mean) / error)
     p = np.where(enough, 2 * stats.t.sf(t, degrees), np.nan)
-    p_holm = holm(p)
-    low, high = np.exp(mean - half), np.exp(mean + half)
-    better = -mean if smaller_is_better else mean
+    low, high, p_holm = np.exp(mean - half), np.exp(mean + half), holm(p)
     return Comparisons(
-        n_pairs=n, ratio=np.exp(mean), low=low, high=high, p=p, p_holm=p_holm,
-        verdict=verdicts(better, low, high, p_holm),
-    )  # fmt: skip
+        n_pairs=n,
+        ratio=np.exp(mean),
+        low=low,
+        high=high,
+        p=p,
+        p_holm=p_holm,
+        verdict=_in_words(mean, low, high, p_holm),
+    )
 
 
-def verdicts(better: FloatArray, low: FloatArray, high: FloatArray, p_holm: FloatArray) -> list[str]:
-    """In words; a difference that is certain but within the margin is a tie all the same: nobody would choose by it."""
+def _in_words(log_ratio: FloatArray, low: FloatArray, high: FloatArray, p_holm: FloatArray) -> list[str]:
+    """A difference that is certain but within the margin is a tie all the same: nobody would choose by it."""
     tied = (low >= 1 / (1 + TIE_MARGIN)) & (high <= 1 + TIE_MARGIN)
     differs = p_holm <= ALPHA
-    words = np.select([tied, differs & (better > 0), differs & (better < 0)], [TIE, FASTER, SLOWER], INCONCLUSIVE)
-    return [str(word) for word in words]
+    conditions = [tied, differs & (log_ratio > 0), differs & (log_ratio < 0)]
+    return [str(word) for word in np.select(conditions, [TIE, FASTER, SLOWER], INCONCLUSIVE)]
 
 
 def holm(p: FloatArray) -> FloatArray:
@@ -129,7 +127,7 @@ def framework_comparisons(cells: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFra
     seen = compare(by_round(runs, "samples_per_s"), family[ids[0]].tolist(), family[ids[1]].tolist())
     judged = family.assign(
         n_pairs=seen.n_pairs, ratio=seen.ratio, low=seen.low, high=seen.high, p=seen.p, p_holm=seen.p_holm,
-        verdict=seen.verdict, reason=[why_no_ratio(int(n)) for n in seen.n_pairs],
+        verdict=seen.verdict, reason=pd.Series([why_no_ratio(int(n)) for n in seen.n_pairs], dtype=object),
     )  # fmt: skip
     table = pairs.merge(judged, on=ids, how="left", validate="many_to_one")
     return frame(table.assign(quantity="samples_per_s"), COMPARISONS)
@@ -169,9 +167,11 @@ def _pairs(cells: pd.DataFrame) -> pd.DataFrame:
     ).sort_values(["device", "workload", "setting", "denominator", "loop", "batch_size"], ignore_index=True)
 
 
-def full_names(framework: Iterable[str], backend: Iterable[str]) -> list[str]:
+def full_names(framework: Iterable[str], backend: Iterable[str | None]) -> list[str]:
     """``pytorch``, ``keras-tensorflow``: a framework with its backend."""
-    return [name if pd.isna(below) else f"{name}-{below}" for name, below in zip(framework, backend, strict=True)]
+    return [
+        f"{name}-{below}" if isinstance(below, str) else name for name, below in zip(framework, backend, strict=True)
+    ]
 
 
 def _fastest(sides: pd.DataFrame) -> pd.DataFrame:

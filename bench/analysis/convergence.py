@@ -70,7 +70,8 @@ def running_mean(losses: FloatArray, batch_samples: NDArray[np.int64], epoch: ND
     """
     steps = pd.DataFrame({"loss": losses * batch_samples, "samples": batch_samples})
     so_far = steps.groupby(np.asarray(epoch), sort=False).cumsum()
-    return (so_far["loss"] / so_far["samples"]).to_numpy(np.float64)
+    means: FloatArray = (so_far["loss"] / so_far["samples"]).to_numpy(np.float64)
+    return means
 
 
 def batch_losses(running_means: FloatArray, batch_samples: NDArray[np.int64], epoch: NDArray[np.int64]) -> FloatArray:
@@ -82,4 +83,4 @@ def batch_losses(running_means: FloatArray, batch_samples: NDArray[np.int64], ep
     n = pd.Series(np.asarray(batch_samples)).groupby(epoch, sort=False).cumsum()
     totals = pd.Series(running_means * n.to_numpy())
     before = totals.groupby(epoch, sort=False).shift(fill_value=0.0)
-    return ((totals - before) / batch_samples).to_numpy(np.float64)
+    return np.asarray((totals - before) / batch_samples, dtype=np.float64)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
@@ -39,7 +41,7 @@ def csv_bytes(table: pd.DataFrame) -> bytes:
     return content
 
 
-def _harmless(column: pd.Series[object]) -> pd.Series[object]:
+def _harmless(column: pd.Series[Any]) -> pd.Series[Any]:
     if isinstance(column.dtype, pd.CategoricalDtype):
         return column.cat.rename_categories(lambda text: _neutral(str(text)))
     if is_string_dtype(column.dtype):

@@ -1,8 +1,9 @@
 """Intervals of positive quantities: Student's t on logarithms, one number per process.
 
-Steps inside one process are no independent repeats, so a run enters as a single number, its own median. Times and rates
-vary by factors rather than by amounts, hence the logarithms: the interval is that of the geometric mean, stays positive,
-and a rate's is the reciprocal of its time's. It is widened to hold the median where a skewed sample's lies outside.
+Steps inside one process are no independent repeats, so a run enters as a single number, its own median. Times and
+rates vary by factors rather than by amounts, hence the logarithms: the interval is that of the geometric mean, stays
+positive, and a rate's is the reciprocal of its time's. It is widened to hold the median where a skewed sample's lies
+outside.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def intervals(values: FloatArray, group: NDArray[np.int64], groups: int) -> Inte
     values, group = values[known], group[known]
     n = np.bincount(group, minlength=groups)
     estimate = medians(values, group, groups)
-    mean, error = log_mean_and_error(values, group, groups)
+    mean, error = mean_and_error(np.log(values), group, groups)
     half = _t_quantile(n) * error
     low, high = np.exp(mean - half), np.exp(mean + half)
     enough = n >= MIN_RUNS
@@ -101,13 +102,12 @@ def medians(values: FloatArray, group: NDArray[np.int64], groups: int) -> FloatA
     return result
 
 
-def log_mean_and_error(values: FloatArray, group: NDArray[np.int64], groups: int) -> tuple[FloatArray, FloatArray]:
-    """Mean of the logarithms of each group and its standard error; NaN below one and two values."""
-    logs = np.log(values)
+def mean_and_error(values: FloatArray, group: NDArray[np.int64], groups: int) -> tuple[FloatArray, FloatArray]:
+    """Mean of each group and its standard error, NaN below one and two values; no value may be NaN."""
     n = np.bincount(group, minlength=groups)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.bincount(group, logs, minlength=groups) / n
-        squares = np.bincount(group, (logs - mean[group]) ** 2, minlength=groups)
+        mean = np.bincount(group, values, minlength=groups) / n
+        squares = np.bincount(group, (values - mean[group]) ** 2, minlength=groups)
         error = np.sqrt(squares / (n - 1) / n)
     return mean, np.where(n >= 2, error, np.nan)
 

@@ -73,7 +73,11 @@ def _why_null(result: RunResult, value: int | None, said: str | None) -> str | N
 
 def _from_cells(results: Sequence[RunResult], described: pd.DataFrame) -> dict[str, Any]:
     index = pd.Index(described["cell_id"]) if len(described) else pd.Index([])
-    rows = described.iloc[index.get_indexer([r.cell_id for r in results])] if results else described.iloc[:0]
+    rows = (
+        described.iloc[index.get_indexer(pd.Index([r.cell_id for r in results], dtype=object))]
+        if results
+        else described.iloc[:0]
+    )
     return {name: rows[name].reset_index(drop=True) for name in described.columns if name != "cell_id"}
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from bench.analysis.cell_columns import describe
 from bench.analysis.cells_table import cells_table
@@ -71,19 +72,18 @@ def _tables(
     cells: Sequence[Cell],
     results: list[RunResult],
     traces: Traces,
-    positions: np.ndarray[tuple[int], np.dtype[np.int64]],
+    positions: NDArray[np.int64],
     stride: int,
     problems: tuple[str, ...],
 ) -> Tables:
-    described = describe(
-        cells, [planned.id for planned in sweep.cells], [planned.target_loss for planned in sweep.cells]
-    )
+    plan = sweep.cells
+    described = describe(cells, [planned.id for planned in plan], [planned.target_loss for planned in plan])
     epochs = _long_table(traces.epochs, positions)
     steps = _long_table(traces.steps, positions)
     runs = runs_table(results, described, epochs)
-    planned = Counter(id_ for round_ in sweep.rounds for id_ in round_)
-    n_planned = np.array([planned[cell.id] for cell in sweep.cells], dtype=np.int64)
-    cells_ = cells_table(runs, described, n_planned, [planned.unavailable_reason for planned in sweep.cells])
+    rounds = Counter(id_ for round_ in sweep.rounds for id_ in round_)
+    n_planned = np.array([rounds[cell.id] for cell in plan], dtype=np.int64)
+    cells_ = cells_table(runs, described, n_planned, [planned.unavailable_reason for planned in plan])
     return Tables(
         runs=runs,
         cells=cells_,
@@ -123,7 +123,7 @@ def _marked(results: list[RunResult], damaged: dict[int, str]) -> tuple[list[Run
     return marked, problems
 
 
-def _long_table(table: pa.Table, positions: np.ndarray[tuple[int], np.dtype[np.int64]]) -> pd.DataFrame:
+def _long_table(table: pa.Table, positions: NDArray[np.int64]) -> pd.DataFrame:
     """As pandas, column by column so that no column exists twice for long; ``run`` becomes the results' position."""
     columns = {name: table[name].to_pandas() for name in table.column_names}
     run = positions[columns.pop("run").to_numpy()]

@@ -1,0 +1,377 @@
+"""Who won, by how much, who tied, and what that rests on: structured, the words and digits are the report's.
+
+A question is asked apart for every device and workload: throughput on other data, or on another device, is another
+question. The winner is the cell with the best median; all others are compared with it round by round as one family, and
+those it does not clearly beat are named as tied with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from bench.analysis.compare import FASTER, TIE, TIE_MARGIN, by_round, compare, full_names
+from bench.analysis.intervals import MIN_RUNS
+from bench.analysis.tables import Tables
+from bench.records import SweepRecord
+
+FASTEST_PER_SAMPLE = "fastest_per_sample"
+FASTEST_TO_TARGET = "fastest_to_target"
+SMALLEST_MEMORY = "smallest_memory"
+
+MEMORY_GRAIN_BYTES = 256 * 1024
+"""Resident sets closer than this are one: the kernel counts them in batches of 84 kB per processor."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """A cell as an answer: what to choose, and its value of the quantity asked for.
+
+    Attributes:
+        value: in the unit of the finding's quantity.
+        low: lower end of its interval, None where it has none.
+        high: upper end of its interval, None where it has none.
+        n: runs behind it.
+    """
+
+    cell_id: str
+    framework: str
+    backend: str | None
+    loop: str
+    device: str
+    batch_size: int
+    batch_size_label: str
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+
+    @property
+    def full_framework(self) -> str:
+        """``pytorch``, ``keras-tensorflow``."""
+        return full_names([self.framework], [self.backend])[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rival:
+    """Another cell beside the winner.
+
+    Attributes:
+        choice: the cell.
+        ratio: how many times better the winner is (at most 1 where the rounds say otherwise than the medians); None
+            where no round has both.
+        low: lower end of the ratio's interval, None where it has none.
+        high: upper end of it.
+        n: rounds behind the ratio.
+        verdict: of the winner: ``faster`` (better), ``slower``, ``tie`` or ``inconclusive``.
+    """
+
+    choice: Choice
+    ratio: float | None
+    low: float | None
+    high: float | None
+    n: int
+    verdict: str
+
+    @property
+    def beaten(self) -> bool:
+        """Whether the winner is better beyond doubt."""
+        return self.verdict == FASTER
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """The answer to one question on one device and workload.
+
+    Attributes:
+        kind: ``fastest_per_sample``, ``fastest_to_target`` or ``smallest_memory``.
+        device: where.
+        workload: on what.
+        quantity: the column of the cells table that decides.
+        winner: the best cell, None where no cell has a value.
+        runner_up: the next best cell.
+        other_framework: the best cell of another framework (or backend).
+        tied_with: cells the winner does not clearly beat, best first.
+        candidates: cells with a value.
+        reason: why there is no winner, or why the ratios have no interval.
+    """
+
+    kind: str
+    device: str
+    workload: str
+    quantity: str
+    winner: Choice | None
+    runner_up: Rival | None = None
+    other_framework: Rival | None = None
+    tied_with: tuple[Rival, ...] = ()
+    candidates: int = 0
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameworkBest:
+    """The best loop and batch size of one framework for one question."""
+
+    kind: str
+    device: str
+    workload: str
+    full_framework: str
+    choice: Choice
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caveat:
+    """What to keep in mind; ``kind`` for programs, ``text`` for people, ``count`` of what it speaks of."""
+
+    kind: str
+    text: str
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recommendation:
+    """What to choose on one device and workload: the fastest to the target, else the fastest per sample."""
+
+    device: str
+    workload: str
+    based_on: Finding
+    caveats: tuple[Caveat, ...]
+
+    @property
+    def choice(self) -> Choice:
+        """The cell recommended."""
+        assert self.based_on.winner is not None  # a recommendation is only made of a finding with a winner
+        return self.based_on.winner
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Everything a sweep decides; empty where nothing was measured.
+
+    Attributes:
+        findings: for every device and workload with a measured cell, one of each kind.
+        best_per_framework: the same for each framework alone.
+        recommendations: one per device and workload.
+    """
+
+    findings: tuple[Finding, ...]
+    best_per_framework: tuple[FrameworkBest, ...]
+    recommendations: tuple[Recommendation, ...]
+
+
+def verdict(tables: Tables, sweep: SweepRecord) -> Verdict:
+    """The verdict of a sweep, from its tables and its plan."""
+    findings, bests, recommendations = list[Finding](), list[FrameworkBest](), list[Recommendation]()
+    measured = tables.cells[tables.cells["n_measured"] > 0]
+    for _, group in measured.groupby(["device", "workload"], sort=True):
+        found = [
+            _decided(FASTEST_PER_SAMPLE, "samples_per_s", group, tables.runs, larger_is_better=True),
+            _decided(FASTEST_TO_TARGET, "time_to_target_s", group, tables.runs, larger_is_better=False),
+            _by_memory(group),
+        ]
+        findings += found
+        for finding in found:
+            bests += _best_per_framework(finding, group)
+        based_on = next((f for f in (found[1], found[0]) if f.winner is not None), None)
+        if based_on is not None:
+            recommendations.append(_recommendation(based_on, group, tables, sweep))
+    return Verdict(findings=tuple(findings), best_per_framework=tuple(bests), recommendations=tuple(recommendations))
+
+
+def _decided(kind: str, quantity: str, group: pd.DataFrame, runs: pd.DataFrame, *, larger_is_better: bool) -> Finding:
+    choices = _ranked(group, quantity, larger_is_better=larger_is_better)
+    if not choices:
+        return _undecided(kind, quantity, group)
+    winner, others = choices[0], choices[1:]
+    rivals = _rivals(winner, others, by_round(runs, quantity), larger_is_better=larger_is_better)
+    return Finding(
+        kind=kind,
+        device=winner.device,
+        workload=str(group["workload"].iloc[0]),
+        quantity=quantity,
+        winner=winner,
+        runner_up=rivals[0] if rivals else None,
+        other_framework=_other_framework(winner, rivals),
+        tied_with=tuple(rival for rival in rivals if rival.low is not None and not rival.beaten),
+        candidates=len(choices),
+        reason=None if not rivals or rivals[0].low is not None else "too few rounds have both cells",
+    )
+
+
+def _undecided(kind: str, quantity: str, group: pd.DataFrame) -> Finding:
+    reason_column = {"samples_per_s": "samples_per_s_reason", "time_to_target_s": "steps_to_target_reason"}
+    reasons = group[reason_column.get(quantity, "rss_reason")].dropna()
+    return Finding(
+        kind=kind,
+        device=str(group["device"].iloc[0]),
+        workload=str(group["workload"].iloc[0]),
+        quantity=quantity,
+        winner=None,
+        reason=str(reasons.mode().iloc[0]) if len(reasons) else "no cell has a value",
+    )
+
+
+def _ranked(group: pd.DataFrame, quantity: str, *, larger_is_better: bool) -> list[Choice]:
+    known = group[group[quantity].notna()]
+    # Equal values (memory often is) go to the smaller batch, then to the id, so that a rebuild agrees.
+    ranked = known.sort_values([quantity, "batch_size", "cell_id"], ascending=[not larger_is_better, True, True])
+    return [_choice(row, quantity) for row in ranked.to_dict("records")]
+
+
+def _choice(row: dict[Any, Any], quantity: str) -> Choice:
+    backend = row["backend"]
+    counted = {"time_to_target_s": row["n_reached"], "samples_per_s": row["n_measured"]}
+    return Choice(
+        cell_id=row["cell_id"],
+        framework=row["framework"],
+        backend=None if pd.isna(backend) else backend,
+        loop=row["loop"],
+        device=row["device"],
+        batch_size=int(row["batch_size"]),
+        batch_size_label=row["batch_size_label"],
+        value=float(row[quantity]),
+        low=_known(row.get(f"{quantity}_low")),
+        high=_known(row.get(f"{quantity}_high")),
+        n=int(counted.get(quantity, 1)),
+    )
+
+
+def _rivals(winner: Choice, others: list[Choice], values: pd.DataFrame, *, larger_is_better: bool) -> list[Rival]:
+    theirs, ours = [other.cell_id for other in others], [winner.cell_id] * len(others)
+    # Of rates the winner stands on top, of times below: a ratio above 1 is always the winner's advantage.
+    seen = compare(values, ours, theirs) if larger_is_better else compare(values, theirs, ours)
+    return [
+        Rival(
+            choice=other,
+            ratio=_known(seen.ratio[i]),
+            low=_known(seen.low[i]),
+            high=_known(seen.high[i]),
+            n=int(seen.n_pairs[i]),
+            verdict=seen.verdict[i],
+        )
+        for i, other in enumerate(others)
+    ]
+
+
+def _other_framework(winner: Choice, rivals: list[Rival]) -> Rival | None:
+    return next((rival for rival in rivals if rival.choice.full_framework != winner.full_framework), None)
+
+
+def _by_memory(group: pd.DataFrame) -> Finding:
+    """What training adds: on a CPU to the process, elsewhere on the device; measured once, so without interval."""
+    quantity = "rss_over_baseline_bytes" if (group["device"] == "cpu").all() else "device_peak_bytes"
+    choices = _ranked(_comparable(group, quantity), quantity, larger_is_better=False)
+    if not choices:
+        return _undecided(SMALLEST_MEMORY, quantity, group)
+    winner, rivals = choices[0], [_by_size(choices[0], other) for other in choices[1:]]
+    return Finding(
+        kind=SMALLEST_MEMORY,
+        device=winner.device,
+        workload=str(group["workload"].iloc[0]),
+        quantity=quantity,
+        winner=winner,
+        runner_up=rivals[0] if rivals else None,
+        other_framework=_other_framework(winner, rivals),
+        tied_with=tuple(rival for rival in rivals if not rival.beaten),
+        candidates=len(choices),
+        reason="memory is measured in one run per cell: no interval",
+    )
+
+
+def _comparable(group: pd.DataFrame, quantity: str) -> pd.DataFrame:
+    """The largest part of the cells whose figures mean the same thing."""
+    kind = "memory_isolation" if quantity == "rss_over_baseline_bytes" else "device_peak_source"
+    kinds = group.loc[group[quantity].notna(), kind].dropna()
+    return group[group[kind] == kinds.mode().iloc[0]] if len(kinds) else group
+
+
+def _by_size(winner: Choice, other: Choice) -> Rival:
+    close = other.value <= max(winner.value * (1 + TIE_MARGIN), winner.value + MEMORY_GRAIN_BYTES)
+    ratio = other.value / winner.value if winner.value > 0 else None
+    return Rival(choice=other, ratio=ratio, low=None, high=None, n=1, verdict=TIE if close else FASTER)
+
+
+def _best_per_framework(finding: Finding, group: pd.DataFrame) -> Iterator[FrameworkBest]:
+    if finding.winner is None:
+        return
+    comparable = _comparable(group, finding.quantity) if finding.kind == SMALLEST_MEMORY else group
+    seen = set[str]()
+    for choice in _ranked(comparable, finding.quantity, larger_is_better=finding.kind == FASTEST_PER_SAMPLE):
+        if choice.full_framework not in seen:
+            seen.add(choice.full_framework)
+            yield FrameworkBest(
+                kind=finding.kind,
+                device=finding.device,
+                workload=finding.workload,
+                full_framework=choice.full_framework,
+                choice=choice,
+            )
+
+
+def _recommendation(finding: Finding, group: pd.DataFrame, tables: Tables, sweep: SweepRecord) -> Recommendation:
+    found = (
+        _few_rounds(len(sweep.rounds)),
+        _epoch_budget(group),
+        _random_labels(group),
+        _failed(tables.cells, finding.device),
+        _unavailable(tables.cells),
+    )
+    return Recommendation(
+        device=finding.device,
+        workload=finding.workload,
+        based_on=finding,
+        caveats=tuple(caveat for caveat in found if caveat is not None),
+    )
+
+
+def _few_rounds(rounds: int) -> Caveat | None:
+    if rounds >= MIN_RUNS:
+        return None
+    text = f"every cell ran {_times(rounds)}: with fewer than {MIN_RUNS} rounds no cell has an interval of its own"
+    return Caveat(kind="few_rounds", text=text, count=rounds)
+
+
+def _epoch_budget(group: pd.DataFrame) -> Caveat | None:
+    missed = group[group["time_to_target_s"].isna() & (group["n_censored"] > 0)]
+    if missed.empty:
+        return None
+    epochs = ", ".join(str(n) for n in sorted(missed["epochs"].unique()))
+    text = (
+        f"{len(missed)} of {len(group)} cells did not reach the target within the budget of {epochs} epochs;"
+        " a large batch makes few updates in it, so this judges the budget, not large batches"
+    )
+    return Caveat(kind="epoch_budget", text=text, count=len(missed))
+
+
+def _random_labels(group: pd.DataFrame) -> Caveat | None:
+    n = int((group["data"] == "tutorial").sum())
+    text = "the labels are random, so there is nothing to learn but noise: only the speed means anything"
+    return Caveat(kind="random_labels", text=text, count=n) if n else None
+
+
+def _failed(cells: pd.DataFrame, device: str) -> Caveat | None:
+    fine = ["ok", "target_not_reached", "unavailable"]
+    n = int(((cells["device"] == device) & ~cells["status"].isin(fine)).sum())
+    text = f"{_cells(n)} had runs that failed or are missing; they count with the runs that were measured"
+    return Caveat(kind="failed_runs", text=text, count=n) if n else None
+
+
+def _unavailable(cells: pd.DataFrame) -> Caveat | None:
+    n = int((cells["status"] == "unavailable").sum())
+    text = f"{_cells(n)} could not run on this machine and took no part"
+    return Caveat(kind="unavailable", text=text, count=n) if n else None
+
+
+def _times(n: int) -> str:
+    return "once" if n == 1 else f"{n} times"
+
+
+def _cells(n: int) -> str:
+    return "1 cell" if n == 1 else f"{n} cells"
+
+
+def _known(value: Any) -> float | None:
+    return None if value is None or pd.isna(value) else float(value)
