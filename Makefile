@@ -31,11 +31,7 @@ plan: venv ## say what a sweep would run and how long it would take; ARGS as for
 
 .PHONY: report
 report: venv ## rebuild tables, figures and report of DIR=results/<sweep> (default: the latest)
-	@$(BENCH) report $(or $(DIR),results/latest)
-
-.PHONY: compare
-compare: venv ## compare sweeps: DIRS="results/a results/b"
-	@$(BENCH) compare $(DIRS)
+	@$(BENCH) report $(DIR)
 
 .PHONY: doctor
 doctor: venv ## say what is installed, which devices work and what will disturb timing

@@ -62,9 +62,8 @@ def with_curve(table: pd.DataFrame) -> pd.DataFrame:
 
 measured_cells = with_curve(cells)
 measured_runs = with_curve(runs)
-measured_cells[["curve", "batch_size_label", "n_ok", "samples_per_s", "step_us"]].round(
-    {"samples_per_s": 0, "step_us": 1}
-)
+shown = ["batch_size_label", "status", "samples_per_s", "step_us"]
+measured_cells.set_index("curve")[shown].round({"samples_per_s": 0, "step_us": 1})
 
 # %% [markdown]
 # ## Throughput against batch size
@@ -144,25 +143,23 @@ fits.round({"t0_us": 1, "r_samples_per_s": -2, "half_throughput_batch": 0})
 # %% [markdown]
 # ## How many times faster?
 #
-# A ratio needs two curves that differ in one thing only. Here: the same loop on the same device, one
-# framework over the other. 1 means equally fast. Before you quote a ratio close to 1, look at how far the
-# single runs above scatter: a difference smaller than the scatter is a tie.
+# A ratio is only fair between like and like. Here: the same batch size on the same device, each framework with
+# the fastest of the loops that were measured. 1 means equally fast. Before you quote a ratio close to 1, look at
+# how far the single runs above scatter: a difference smaller than the scatter is a tie.
 
 # %%
-speed = measured_cells.pivot_table(
-    index=["loop", "device", "batch_size"], columns="framework", values="samples_per_s", observed=True
+best = measured_cells.pivot_table(
+    index=["device", "batch_size"], columns="framework", values="samples_per_s", aggfunc="max", observed=True
 )
-if {"pytorch", "keras"} <= set(speed.columns):
-    ratio = (speed["pytorch"] / speed["keras"]).dropna().rename("PyTorch : Keras")
-    print(ratio.round(2).unstack("batch_size").to_string())
-else:
-    print("This sweep measured only", ", ".join(speed.columns))
+if {"pytorch", "keras"} <= set(best.columns):
+    best["pytorch / keras"] = best["pytorch"] / best["keras"]
+best.round({"pytorch": 0, "keras": 0, "pytorch / keras": 2})
 
 # %% [markdown]
 # ## To try
 #
-# 1. Colour by `loop` instead of `curve`. Which changes more, the framework or the way the training loop is
-#    written?
+# 1. Sweep several loops and colour by `loop` instead of `curve`. Which changes more, the framework or the way
+#    the training loop is written?
 # 2. Draw `step_us` instead of `samples_per_s`. What does a flat line mean now?
 # 3. Throughput says nothing about learning. Plot `time_to_target_s` against `batch_size`: is the fastest
 #    batch size per sample also the fastest to the target loss? (Rows without a value never got there within
