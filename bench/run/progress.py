@@ -44,7 +44,8 @@ class Progress:
         self._tally = Tally(total_runs)
         self._tail = Tail(folder.journal)
         self._bar = _make_bar(self._console) if self._console.is_terminal else None
-        self._eta = self._shown = ""
+        self._eta = ""
+        self._name_width = 0
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="progress", daemon=True)
 
@@ -56,6 +57,8 @@ class Progress:
         if self._bar is not None:
             self._bar.start()
             self._bar.add_task("", total=self._tally.total, state="", failures="", eta="")
+        self._learn()
+        self._draw()
         self._thread.start()
         return self
 
@@ -79,7 +82,8 @@ class Progress:
 
     def _look(self) -> None:
         ended: list[tuple[int, Event]] = []
-        for event in self._tail.new_events():
+        events = self._tail.new_events()
+        for event in events:
             if self._tally.take(event):
                 ended.append((self._tally.done, event))
         if self._tally.running or ended:
@@ -88,16 +92,18 @@ class Progress:
             self._learn()
         for done, event in ended:
             self._show_run(done, event)
-        self._draw()
+        if events:
+            self._draw()
 
     def _learn(self) -> None:
         """Estimates anew, once per look: the estimate goes through all runs."""
         if not self._tally.planned:
             self._tally.planned = planned_runs(self._folder)
+            self._name_width = self._tally.longest_name
         self._eta = eta_text(self._tally.remaining_s())
 
     def _show_run(self, done: int, event: Event) -> None:
-        line = f"{counter(done, self._tally.total)} {run_text(event, self._tally.longest_name)}  {self._eta}".rstrip()
+        line = f"{counter(done, self._tally.total)} {run_text(event, self._name_width)}  {self._eta}".rstrip()
         if self._bar is None:
             self._print(line)
         elif Status(event["status"]).failed:
@@ -111,18 +117,16 @@ class Progress:
         self._console.print(Text(line, style=style), soft_wrap=True)
 
     def _draw(self) -> None:
-        """Redraws the bar where something to be seen has changed."""
         if self._bar is None:
             return
-        texts = {
-            "state": _running_now(self._tally),
-            "failures": failures_text(self._tally.failures),
-            "eta": self._eta,
-        }
-        if (shown := f"{self._tally.done} {texts}") != self._shown:
-            self._shown = shown
-            self._bar.update(self._bar.task_ids[0], completed=self._tally.done, **texts)  # type: ignore[arg-type]
-            self._bar.refresh()
+        self._bar.update(
+            self._bar.task_ids[0],
+            completed=self._tally.done,
+            state=_running_now(self._tally),
+            failures=failures_text(self._tally.failures),
+            eta=self._eta,
+        )
+        self._bar.refresh()
 
 
 def _make_bar(console: Console) -> Bar:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import statistics
 from collections import Counter
@@ -59,6 +60,7 @@ class CellName:
     batch: str
 
     @classmethod
+    @functools.cache  # the estimate asks for the same ids after every run
     def of(cls, cell_id: str) -> CellName:
         """From ``<family>-b<batch>-<hash>``; any other text is all family."""
         family, *rest = cell_id.rsplit("-", 2)
