@@ -14,9 +14,10 @@ from pathlib import Path
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from bench.config import Config
-from bench.config.hydra_errors import HYDRA_REFUSALS, usage_error
+from bench.config.hydra_errors import is_refusal, usage_error
 from bench.config.schema import JobConfig
 from bench.errors import BenchError
 from bench.plan.grid import read_composed
@@ -40,6 +41,8 @@ def _application(config: DictConfig) -> str:
     except BenchError as error:
         # SystemExit, because Hydra keeps ordinary exceptions until every other job has run.
         raise SystemExit(complain(error)) from error
+    except OmegaConfBaseException as refusal:
+        raise SystemExit(complain(usage_error(refusal))) from refusal
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,13 +54,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _application()
     except BenchError as error:
         return complain(error)
-    except HYDRA_REFUSALS as refusal:
-        return complain(usage_error(refusal))
     except KeyboardInterrupt:
         print("\ninterrupted: what was measured is kept", file=sys.stderr)
         return INTERRUPTED
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+    except Exception as error:
+        if not is_refusal(error):
+            raise
+        return complain(usage_error(error))
     finally:
         sys.argv = asked
     return 0

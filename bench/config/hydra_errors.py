@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import traceback
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
@@ -10,9 +11,15 @@ from omegaconf.errors import OmegaConfBaseException
 from bench.config.reader import known_keys, nearest, unknown_key
 from bench.errors import UsageError
 
-HYDRA_REFUSALS = (HydraException, OmegaConfBaseException)
+_NO_SUCH_KEY = re.compile(r"Could not override '([^']+)'")
+_SEVERAL_VALUES = re.compile(r"Ambiguous value for argument '([^=]+)=(.*?)' 1\.")
 
-_NO_SUCH_KEY = re.compile(r"Could not override '([^']+)'|Key '([^']+)' is not in struct")
+
+def is_refusal(error: Exception) -> bool:
+    """Whether Hydra or OmegaConf refused the user's settings: any other exception is a bug of ours."""
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return True
+    return isinstance(error, ValueError) and _raised_by(error).startswith("hydra.")
 
 
 def usage_error(refusal: Exception) -> UsageError:
@@ -21,11 +28,25 @@ def usage_error(refusal: Exception) -> UsageError:
         return _missing_option(refusal)
     if isinstance(refusal, OverrideParseException):
         return UsageError(f"{refusal.override}: cannot be read", _first_line(refusal), "settings are written key=value")
-    for text in _texts(refusal):
-        if (found := _NO_SUCH_KEY.search(text)) and (key := _without_package(found[1] or found[2])) not in known_keys():
-            return unknown_key(key)
     first, *rest = _texts(refusal)
-    return UsageError(first, *rest[:1])
+    if found := _SEVERAL_VALUES.search(first):
+        return _several_values(*found.groups())
+    if found := _NO_SUCH_KEY.search(first):
+        return _no_such_key(found[1])
+    return UsageError(first, *(line for line in rest[:1] if line not in first))
+
+
+def _several_values(key: str, values: str) -> UsageError:
+    rule = f"one cell has one {key}; several values make a sweep"
+    return UsageError(f"{key}={values}: several values", rule, f"bench sweep {key}={values}")
+
+
+def _no_such_key(text: str) -> UsageError:
+    key, _, package = text.partition("@")
+    if package or key not in known_keys():
+        return unknown_key(text)
+    group = key.partition(".")[0]
+    return UsageError(f"{key}: the chosen {group} has no such setting", f"choose another {group}, which has it")
 
 
 def _missing_option(refusal: MissingConfigException) -> UsageError:
@@ -51,8 +72,10 @@ def _texts(refusal: BaseException) -> list[str]:
     return texts or [type(refusal).__name__]
 
 
-def _without_package(key: str) -> str:
-    return key.partition("@")[0]
+def _raised_by(error: Exception) -> str:
+    """The module that raised it."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    return str(frames[-1][0].f_globals.get("__name__", "")) if frames else ""
 
 
 def _first_line(refusal: Exception) -> str:

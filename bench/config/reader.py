@@ -54,7 +54,7 @@ def nearest_key(wrong: str) -> str | None:
 
 def nearest(wrong: str, right: Iterable[str]) -> str | None:
     """The word of ``right`` that resembles ``wrong`` most, if one does."""
-    return next(iter(difflib.get_close_matches(wrong, list(right), n=1, cutoff=0.5)), None)
+    return next(iter(difflib.get_close_matches(wrong, list(right), n=1, cutoff=0.6)), None)
 
 
 def unknown_key(key: str) -> UsageError:

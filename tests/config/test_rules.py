@@ -1,0 +1,159 @@
+"""Every value that breaks a rule is refused with the key and the rule; no value passes that could not be run."""
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from bench.config import known_keys, nearest_key, read_config
+from bench.config.schema import LOOPS
+from bench.errors import UsageError
+
+# What a YAML file or a command line can hold.
+ATOMS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(allow_nan=True, allow_infinity=True),
+    st.text(max_size=12),
+    st.sampled_from(["full", "nan", "1", "-5", "../x", "pytorch", "", " "]),
+)
+VALUES = st.recursive(
+    ATOMS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+)
+LEAVES = [key for key in known_keys() if not any(other.startswith(f"{key}.") for other in known_keys())]
+
+
+def nested(key: str, value: Any) -> dict[str, Any]:
+    group, _, leaf = key.rpartition(".")
+    return {group: {leaf: value}} if group else {leaf: value}
+
+
+def read_back(config: Any, key: str) -> Any:
+    for part in key.split("."):
+        config = getattr(config, part)
+    return config
+
+
+@given(key=st.sampled_from(LEAVES), value=VALUES)
+def test_any_value_is_either_taken_as_it_is_or_refused_by_name(key: str, value: Any) -> None:
+    try:
+        config = read_config(nested(key, value))
+    except UsageError as refusal:
+        assert refusal.exit_code == 2
+        assert key.partition(".")[0] in str(refusal)
+        assert refusal.rule
+    else:
+        taken = read_back(config, key)
+        assert taken == (tuple(value) if isinstance(value, list) else value)
+        assert not (isinstance(taken, float) and not math.isfinite(taken))
+
+
+@given(VALUES)
+def test_a_batch_size_is_a_whole_number_from_one_or_full(value: Any) -> None:
+    right = value == "full" or (type(value) is int and value >= 1)
+    if right:
+        assert read_config({"batch_size": value}).batch_size == value
+    else:
+        with pytest.raises(UsageError, match=r"batch_size must be a whole number of at least 1, or 'full'"):
+            read_config({"batch_size": value})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("batch_size", 0), ("batch_size", -5), ("batch_size", 1.5), ("batch_size", math.nan), ("batch_size", True),
+        ("batch_size", "32"), ("batch_size", 2.0), ("seed", -1), ("seed", 2**32), ("data.n", 0), ("data.n", 10_000_001),
+        ("data.noise", 1.1), ("data.validation", 1), ("network.hidden", 0), ("network.dtype", "float16"),
+        ("optimizer.lr", 0), ("optimizer.lr", math.inf), ("optimizer.lr", math.nan), ("optimizer.lr", "fast"),
+        ("optimizer.lr", 10**400), ("optimizer.beta1", 1.0), ("budget.epochs", 0), ("budget.target_fraction", 0),
+        ("protocol.rounds", 0), ("protocol.threads", 0), ("protocol.timeout_s", -1), ("protocol.isolation", "thread"),
+        ("protocol.memory", "yes"), ("sweep.require", "gpu"), ("sweep.require", [1]), ("framework.name", "torch"),
+        ("device.name", "cuda"), ("framework.python", ""), ("data.path", "a\nb"),
+    ],
+)  # fmt: skip
+def test_values_that_must_be_refused(key: str, value: Any) -> None:
+    with pytest.raises(UsageError) as refusal:
+        read_config(nested(key, value))
+    assert refusal.value.thing.startswith(f"{key}=")
+    assert refusal.value.rule.startswith(f"{key} must be ")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "..",
+        ".",
+        "a/b",
+        "a\\b",
+        "../up",
+        "/abs",
+        "a\x00b",
+        "a\nb",
+        "a\x1b[2Jb",
+        "x" * 81,
+        "",
+        "latest",
+        ".hidden",
+        "-rf",
+        "é" * 41,
+        "a ",
+    ],
+)
+def test_a_sweep_cannot_be_named_out_of_its_folder(name: str) -> None:
+    with pytest.raises(UsageError, match=r"sweep\.name must be"):
+        read_config({"sweep": {"name": name}})
+
+
+@given(st.text(min_size=1, max_size=80))
+def test_a_name_that_is_taken_is_one_path_component(name: str) -> None:
+    try:
+        read_config({"sweep": {"name": name}})
+    except UsageError:
+        assume(False)
+    assert not set(name) & set("/\\\0\n\r\x1b")
+    assert name not in ("..", ".", "latest")
+    assert len(name.encode()) <= 80
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("batchsize", "batch_size"), ("batch_sise", "batch_size"), ("epochs", "budget.epochs"), ("lr", "optimizer.lr"),
+        ("learning_rate", "optimizer.lr"), ("optimizer.learning_rate", "optimizer.lr"), ("optimzer.lr", "optimizer.lr"),
+        ("protocol.round", "protocol.rounds"), ("framwork", "framework"), ("xyzzyxyzzy", None),
+    ],
+)  # fmt: skip
+def test_the_nearest_right_key(wrong: str, right: str | None) -> None:
+    assert nearest_key(wrong) == right
+
+
+def test_an_unknown_key_is_refused_at_any_depth() -> None:
+    for plain, key in (({"foo": 1}, "foo"), ({"data": {"m": 3}}, "data.m")):
+        with pytest.raises(UsageError, match=f"{key}: there is no such setting"):
+            read_config(plain)
+
+
+def test_a_wrong_word_names_the_word_that_was_meant() -> None:
+    with pytest.raises(UsageError, match=r"did you mean loop\.name=idiomatic\?"):
+        read_config({"loop": {"name": "idiomatc"}})
+    assert "idiomatic" in LOOPS
+
+
+@pytest.mark.parametrize(
+    ("plain", "named"),
+    [
+        ({"framework": {"name": "pytorch", "backend": "jax"}}, "framework.backend"),
+        ({"framework": {"name": "keras"}}, "framework.backend"),
+        ({"data": {"name": "file", "target": "y"}}, "data.path"),
+        ({"data": {"name": "file", "path": "a.csv"}}, "data.target"),
+        ({"protocol": {"steady_min_s": 2.0, "steady_max_s": 1.0}}, "protocol.steady_max_s"),
+        ({"data": 3}, "data"),
+    ],
+)
+def test_settings_that_do_not_go_together(plain: dict[str, Any], named: str) -> None:
+    with pytest.raises(UsageError) as refusal:
+        read_config(plain)
+    assert refusal.value.thing.startswith(named)
