@@ -79,9 +79,10 @@ def _parser() -> argparse.ArgumentParser:
     _with_overrides(verbs, "plan", "say what a sweep would run and how long it would take", _PLAN_EXAMPLES, _plan)
     report = _verb(verbs, "report", "rebuild tables, figures and report of a sweep", _REPORT_EXAMPLES, _report)
     report.add_argument("folder", nargs="?", default=DEFAULT_FOLDER, metavar="DIR", help=f"default: {DEFAULT_FOLDER}")
-    _verb(
+    doctor = _verb(
         verbs, "doctor", "say what is installed, which devices work and what disturbs timing", _DOCTOR_EXAMPLES, _doctor
     )
+    doctor.add_argument("--probe", action="store_true", help="really start every framework on every device")
     return parser
 
 
@@ -139,7 +140,7 @@ def _doctor(parsed: argparse.Namespace, rest: list[str]) -> int:
     from bench.doctor import run_doctor
     from bench.sweep.show import make_console
 
-    return run_doctor(make_console())
+    return run_doctor(make_console(), probe=parsed.probe)
 
 
 def _application(arguments: list[str]) -> int:
