@@ -189,6 +189,8 @@ def environment_variables(framework: str, backend: str | None, threads: int, dev
 
 def _no_backend(framework: str, backend: str | None) -> str:
     known = [name for name in BACKENDS[framework] if name]
+    if backend is None:
+        return f"{framework} needs a backend; it has {_list(known)}"
     if not known:
         return f"{framework} has no backends, so none can be {backend}"
     return f"{framework} has no backend {backend}; it has {_list(known)}"

@@ -11,8 +11,9 @@ from bench.workload.seeds import generator
 
 FloatArray = NDArray[np.floating[Any]]
 
-# Rows evaluated at a time: the hidden layer of a chunk stays at 64 MiB in float64 where H = 64.
-CHUNK_ROWS = 131_072
+# Rows computed at a time: the hidden layer of a chunk stays in the processor's cache (2 MiB in float64 where H = 64),
+# which makes evaluating a million rows several times faster than at one go.
+CHUNK_ROWS = 4096
 
 
 class Weights(NamedTuple):
