@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from xml.etree import ElementTree
 
 from markupsafe import Markup
@@ -19,37 +18,36 @@ ElementTree.register_namespace("", _SVG)
 ElementTree.register_namespace("xlink", _XLINK)
 
 
-def describe(path: Path, *, title: str, description: str) -> None:
-    """Gives a file that matplotlib wrote its role, title and description, and drops what is noise."""
-    root = _parse(path.read_text(encoding="utf-8"))
+def described(svg: str, *, name: str, title: str, description: str) -> str:
+    """What matplotlib wrote, with a role, a title and a description for those who listen, and without its noise."""
+    root = _parse(svg)
     _drop_global_styles(root)
     root.set("role", "img")
-    root.set("aria-labelledby", f"{path.stem}-title {path.stem}-description")
+    root.set("aria-labelledby", f"{name}-title {name}-description")
     # matplotlib's global style rule, as attributes that stay inside this picture.
     root.set("stroke-linejoin", "round")
     root.set("stroke-linecap", "butt")
-    root.insert(0, _texted("desc", f"{path.stem}-description", description))
-    root.insert(0, _texted("title", f"{path.stem}-title", title))
-    path.write_text(ElementTree.tostring(root, encoding="unicode") + "\n", encoding="utf-8")
+    root.insert(0, _texted("desc", f"{name}-description", description))
+    root.insert(0, _texted("title", f"{name}-title", title))
+    return ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
-def inline(path: Path, variables: Mapping[str, str]) -> Markup:
-    """The file for a page: ids of its own, the page's font, and colours that follow the page's theme.
+def inlined(svg: str, *, name: str, variables: Mapping[str, str]) -> Markup:
+    """The picture for a page: ids of its own, the page's font, and colours that follow the page's theme.
 
     Args:
-        path: an SVG file that ``describe`` has written; nothing else is trusted.
-        variables: colour as written in the file (``#0072b2``) to the page's CSS variable for it.
+        svg: what ``described`` returned; nothing else is trusted.
+        name: starts every id.
+        variables: colour as written in the picture (``#0072b2``) to the page's CSS variable for it.
     """
-    root = _parse(path.read_text(encoding="utf-8"))
+    root = _parse(svg)
     for element in root.iter():
-        _own_ids(element, f"{path.stem}-")
+        _own_ids(element, f"{name}-")
         if style := element.get("style"):
             element.set("style", _themed(style, variables))
-    width = _view_width(root)
     for attribute in ("width", "height"):
         root.attrib.pop(attribute, None)
-    root.set("style", f"--natural-width: {width:.0f}pt")
-    return Markup(ElementTree.tostring(root, encoding="unicode"))  # noqa: S704  our own writer's file, parsed above
+    return Markup(ElementTree.tostring(root, encoding="unicode"))  # noqa: S704  our own writer's, parsed above
 
 
 def _parse(text: str) -> ElementTree.Element:
@@ -85,6 +83,3 @@ def _themed(style: str, variables: Mapping[str, str]) -> str:
         style = style.replace(colour, f"var({variable}, {colour})")
     return _FONT_FAMILY.sub("font-family: inherit", style)
 
-
-def _view_width(root: ElementTree.Element) -> float:
-    return float(root.attrib["viewBox"].split()[2])

@@ -30,11 +30,13 @@ class DataTable:
     Attributes:
         headers: one per column.
         rows: the cells, formatted.
+        text_columns: how many of the columns, from the left, hold words.
         left_out: rows that were too many to print.
     """
 
     headers: Sequence[str]
     rows: Sequence[Sequence[str]]
+    text_columns: int = 1
     left_out: int = 0
 
 

@@ -26,7 +26,7 @@ def cell_table(view: View, columns: Mapping[str, Column], *, cells: pd.DataFrame
         [*([str(row["panel"])] if split else []), str(row["family"]), size_of(row), *(c(row) for c in columns.values())]
         for _, row in ordered.head(MOST_ROWS).iterrows()
     ]
-    return DataTable(headers, rows, left_out=max(0, len(ordered) - MOST_ROWS))
+    return DataTable(headers, rows, text_columns=2 if split else 1, left_out=max(0, len(ordered) - MOST_ROWS))
 
 
 def size_of(row: pd.Series[Any]) -> str:

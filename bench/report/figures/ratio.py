@@ -190,7 +190,7 @@ def _table(view: View) -> DataTable:
         for _, row in shown.head(MOST_ROWS).iterrows()
     ]  # fmt: skip
     headers = ["row", "loops", "batch size", "PyTorch / Keras", "p (Holm)", "verdict", "rounds"]
-    return DataTable(headers, rows, left_out=max(0, len(shown) - MOST_ROWS))
+    return DataTable(headers, rows, text_columns=2, left_out=max(0, len(shown) - MOST_ROWS))
 
 
 RATIO = FigureKind("speed_ratio", _TITLE, _draw, _finding, _table)

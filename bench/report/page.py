@@ -1,0 +1,154 @@
+"""Everything the two templates print, as plain text ready to be escaped."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.cell import ProtocolSpec
+from bench.report import completeness, costs, story
+from bench.report import format as fmt
+from bench.report.completeness import Ending, Matrix
+from bench.report.costs import Cost
+from bench.report.figures import BATCH_LOSS
+from bench.report.gallery import Exhibit
+from bench.report.story import Advice, Answer
+from bench.report.view import View, budget_label, framework_label, workload_label
+
+_MOST_FACTS = 80
+_TUTORIAL = "tutorial"
+
+
+@dataclass(frozen=True)
+class Page:
+    """A report."""
+
+    name: str
+    created_at: str
+    bench_version: str
+    headline: str
+    scope: str
+    answers: Sequence[Answer]
+    advice: Sequence[Advice]
+    status_counts: Sequence[tuple[str, str, int]]
+    missing_runs: int
+    matrix: Matrix
+    legend: Sequence[tuple[str, str, str]]
+    absences: Sequence[tuple[str, str]]
+    problems: Sequence[str]
+    exhibits: Sequence[Exhibit]
+    batch_loss: Exhibit
+    is_tutorial: bool
+    protocol: ProtocolSpec
+    rounds: int
+    workloads: Sequence[str]
+    memory_sources: Sequence[tuple[str, str]]
+    costs: Sequence[Cost]
+    phases: Sequence[str]
+    machine: Sequence[tuple[str, str]]
+    software: Sequence[tuple[str, str]]
+    git: str
+    command: str
+    failures: Sequence[Ending]
+    failures_left_out: int
+    misses: Sequence[Ending]
+    misses_left_out: int
+
+
+def page_of(view: View, shown: Sequence[Exhibit]) -> Page:
+    """The report of a sweep."""
+    sweep = view.sweep
+    failures, failures_left_out = completeness.endings(view, failed=True)
+    misses, misses_left_out = completeness.endings(view, failed=False)
+    return Page(
+        name=fmt.one_line(sweep.name),
+        created_at=fmt.one_line(sweep.created_at),
+        bench_version=fmt.one_line(sweep.bench_version),
+        headline=story.headline(view),
+        scope=_scope(view),
+        answers=story.answers(view),
+        advice=story.advice(view),
+        status_counts=completeness.status_counts(view),
+        missing_runs=completeness.missing_runs(view),
+        matrix=completeness.matrix(view),
+        legend=completeness.legend(view),
+        absences=completeness.absences(view),
+        problems=[fmt.one_line(problem, fmt.REASON_LENGTH) for problem in view.tables.problems],
+        exhibits=[exhibit for exhibit in shown if exhibit.name != BATCH_LOSS.name],
+        batch_loss=next(exhibit for exhibit in shown if exhibit.name == BATCH_LOSS.name),
+        is_tutorial=any(plan["data"]["name"] == _TUTORIAL for plan in view.plans.values()),
+        protocol=_protocol(view),
+        rounds=len(sweep.rounds),
+        workloads=_workloads(view),
+        memory_sources=_memory_sources(view),
+        costs=costs.costs(view),
+        phases=costs.phase_names(),
+        machine=list(_facts(sweep.machine)),
+        software=list(_facts(sweep.software)),
+        git=_git(sweep.git),
+        command=fmt.one_line(shlex.join(sweep.command), fmt.REASON_LENGTH),
+        failures=failures,
+        failures_left_out=failures_left_out,
+        misses=misses,
+        misses_left_out=misses_left_out,
+    )
+
+
+def _scope(view: View) -> str:
+    """How much was asked: cells, rounds, runs."""
+    cells, rounds, runs = len(view.cells), len(view.sweep.rounds), int(view.cells["n_planned"].sum())
+    return f"{fmt.plural(cells, 'cell')}, {fmt.plural(rounds, 'round')}, {fmt.plural(runs, 'run')} planned"
+
+
+def _protocol(view: View) -> ProtocolSpec:
+    first = next(iter(view.plans.values()), None)
+    return ProtocolSpec(**first["protocol"]) if first else ProtocolSpec()
+
+
+def _workloads(view: View) -> list[str]:
+    described = {f"{workload_label(plan)}; {budget_label(plan)}" for plan in view.plans.values()}
+    return sorted(described)[:20]
+
+
+def _memory_sources(view: View) -> list[tuple[str, str]]:
+    """Per framework: where its allocator's figure comes from, or why there is none."""
+    rows: dict[str, set[str]] = {}
+    for _, row in view.cells[view.cells["measured"]].iterrows():
+        backend = None if fmt.is_missing(row["backend"]) else str(row["backend"])
+        said = row["device_peak_reason"] if fmt.is_missing(row["device_peak_source"]) else row["device_peak_source"]
+        rows.setdefault(framework_label(str(row["framework"]), backend), set()).add(fmt.one_line(said, 160))
+    return [(name, "; ".join(sorted(said)[:3])) for name, said in sorted(rows.items())]
+
+
+def _facts(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested values as rows of name and text, a null with its reason where the record gives one."""
+    for place, (name, value) in enumerate(values.items()):
+        if place >= _MOST_FACTS:
+            return
+        if isinstance(value, Mapping):
+            yield from _facts(value, f"{prefix}{name} ")
+        elif not (name.endswith("_reason") and value is None):
+            yield _words(prefix + str(name)), _fact(str(name), value)
+
+
+def _fact(name: str, value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return fmt.one_line(", ".join(map(str, value)) or "none", fmt.REASON_LENGTH)
+    if name.endswith("_bytes") and isinstance(value, (int, float)):
+        return fmt.memory(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return fmt.one_line(value, fmt.REASON_LENGTH)
+
+
+def _words(name: str) -> str:
+    return fmt.one_line(name.removesuffix("_bytes").replace("_", " "))
+
+
+def _git(state: Mapping[str, Any] | None) -> str:
+    if not state:
+        return "not from a checkout"
+    commit = fmt.one_line(state.get("commit"), 40)
+    return f"{commit}, with changes that were not committed" if state.get("dirty") else commit

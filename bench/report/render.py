@@ -1,0 +1,56 @@
+"""Fills the templates; what is not marked as ours is escaped, for HTML and for GitHub's Markdown alike."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from bench.report import format as fmt
+from bench.report.page import Page
+
+_TEMPLATES = Path(__file__).parent / "templates"
+# What means something to GitHub: markup, tables, HTML, mentions, issue numbers and bare links anywhere, lists at the start.
+_MARKDOWN = re.compile(r"[\\`*_\[\]<>#|~$@&]|:(?=//)|(?<=www)\.|^[-=+]|(?<=^\d)[.)]", re.IGNORECASE)
+
+
+def as_html(page: Page) -> str:
+    """``report.html``: one file that needs no network."""
+    return _environment("html").get_template("report.html.j2").render(_context(page))
+
+
+def as_markdown(page: Page) -> str:
+    """``report.md``: for a pull request."""
+    return _environment("md").get_template("report.md.j2").render(_context(page))
+
+
+def escape_markdown(value: Any) -> Any:
+    """Foreign text as GitHub shows it letter by letter; what is ``Markup`` passes."""
+    if isinstance(value, Markup) or not isinstance(value, str):
+        return value
+    # Entities rather than backslashes, which GitHub does not honour everywhere.
+    escaped = _MARKDOWN.sub(lambda found: f"&#{ord(found.group())};", " ".join(value.split()))
+    return Markup(escaped)  # noqa: S704  escaped in the line above
+
+
+def _context(page: Page) -> dict[str, Any]:
+    shallow = {field.name: getattr(page, field.name) for field in dataclasses.fields(page)}
+    return shallow | {"fmt": fmt}
+
+
+@cache
+def _environment(kind: str) -> Environment:
+    return Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=kind == "html",
+        finalize=None if kind == "html" else escape_markdown,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )

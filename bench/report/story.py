@@ -1,0 +1,164 @@
+"""The verdict in words: who is fastest, who is smallest, by how much, who ties, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.analysis.verdict import (
+    FASTEST_PER_SAMPLE, FASTEST_TO_TARGET, SMALLEST_MEMORY, Choice, Finding, Recommendation, Rival,
+)  # fmt: skip
+from bench.report import format as fmt
+from bench.report.view import Family, View, device_label
+
+_MOST_ANSWERS = 12
+_MOST_TIES = 3
+
+_QUESTIONS = {
+    FASTEST_PER_SAMPLE: "Fastest per sample",
+    FASTEST_TO_TARGET: "Fastest to the target loss",
+    SMALLEST_MEMORY: "Smallest in memory",
+}
+_BETTER = {FASTEST_PER_SAMPLE: "as fast as", FASTEST_TO_TARGET: "as fast as", SMALLEST_MEMORY: "less than"}
+_NOTHING = "No run of this sweep was measured: see below what became of each."
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One question answered.
+
+    Attributes:
+        question: such as ``Fastest per sample``, with the setting where there are several.
+        winner: framework, loop and batch size; empty where there is none.
+        value: what it reached, with its interval.
+        lead: how it stands to the runner-up and the best of another framework.
+        ties: whom it does not clearly beat; empty where it beats all.
+        reason: why there is no winner.
+    """
+
+    question: str
+    winner: str = ""
+    value: str = ""
+    lead: str = ""
+    ties: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to do on one device and workload, and what to keep in mind."""
+
+    text: str
+    caveats: Sequence[str]
+
+
+def answers(view: View) -> list[Answer]:
+    """All questions, for every device and workload."""
+    findings = view.verdict.findings
+    several = len({(finding.device, finding.workload) for finding in findings}) > 1
+    return [_answer(finding, several=several) for finding in findings[:_MOST_ANSWERS]]
+
+
+def advice(view: View) -> list[Advice]:
+    """What to do, for every device and workload."""
+    several = len(view.verdict.recommendations) > 1
+    return [_advised(found, several=several) for found in view.verdict.recommendations[: _MOST_ANSWERS // 3]]
+
+
+def headline(view: View) -> str:
+    """The verdict in one sentence."""
+    recommendations = view.verdict.recommendations
+    if not recommendations:
+        return _NOTHING
+    finding = recommendations[0].based_on
+    rival = finding.other_framework
+    lead = f", {_lead(finding, rival)}" if rival is not None else ""
+    return f"{_QUESTIONS[finding.kind]}: {choice_label(recommendations[0].choice)}, {_value(finding)}{lead}."
+
+
+def choice_label(choice: Choice) -> str:
+    """``PyTorch eager at batch 32``, ``Keras compiled at batch full (1,000)``."""
+    return f"{Family(choice.framework, choice.backend, choice.loop).label} at batch {_size(choice)}"
+
+
+def value_label(kind: str, choice: Choice) -> str:
+    """A choice's value and interval in the unit of the question."""
+    if kind == FASTEST_PER_SAMPLE:
+        return fmt.samples_per_s_interval(choice.value, choice.low, choice.high)
+    if kind == FASTEST_TO_TARGET:
+        return fmt.duration_interval(choice.value, choice.low, choice.high)
+    return fmt.memory(choice.value)
+
+
+def _answer(finding: Finding, *, several: bool) -> Answer:
+    question = _QUESTIONS[finding.kind] + (f" · {_setting(finding.device, finding.workload)}" if several else "")
+    if finding.winner is None:
+        return Answer(question, reason=fmt.one_line(finding.reason, fmt.REASON_LENGTH))
+    rivals = [rival for rival in (finding.other_framework, finding.runner_up) if rival is not None]
+    leads = list(dict.fromkeys(_lead(finding, rival) for rival in rivals))
+    return Answer(
+        question,
+        winner=choice_label(finding.winner),
+        value=_value(finding),
+        lead=_sentence("; ".join(leads)),
+        ties=_ties(finding),
+    )
+
+
+def _advised(found: Recommendation, *, several: bool) -> Advice:
+    where = f"For {_setting(found.device, found.workload)}: use" if several else "Use"
+    finding, choice = found.based_on, found.choice
+    gains = {
+        FASTEST_TO_TARGET: f"it reached the target loss soonest, in {_value(finding)} of training",
+        FASTEST_PER_SAMPLE: f"it trained the most samples per second, {_value(finding)}",
+    }
+    rival = finding.other_framework
+    equal = f" {choice_label(rival.choice)} is not clearly worse." if rival is not None and _ties_with(rival) else ""
+    text = f"{where} {choice_label(choice)}: {gains[finding.kind]}.{equal}"
+    return Advice(text, [_sentence(fmt.one_line(caveat.text, fmt.REASON_LENGTH)) for caveat in found.caveats])
+
+
+def _value(finding: Finding) -> str:
+    if finding.winner is None:
+        return fmt.MISSING
+    if finding.kind == SMALLEST_MEMORY:
+        above = "above the process's baseline" if finding.quantity == "rss_over_baseline_bytes" else "on the device"
+        return f"{value_label(finding.kind, finding.winner)} {above}"
+    return value_label(finding.kind, finding.winner)
+
+
+def _lead(finding: Finding, rival: Rival) -> str:
+    other = choice_label(rival.choice)
+    if rival.ratio is None:
+        return f"not comparable with {other}, which no round measured beside it"
+    if finding.kind == SMALLEST_MEMORY:
+        return f"against {fmt.memory(rival.choice.value)} for {other}"
+    return f"{fmt.ratio_interval(rival.ratio, rival.low, rival.high)} {_BETTER[finding.kind]} {other}"
+
+
+def _ties(finding: Finding) -> str:
+    tied = finding.tied_with
+    if not tied:
+        return ""
+    names = [choice_label(rival.choice) for rival in tied[:_MOST_TIES]]
+    if len(tied) > _MOST_TIES:
+        names.append(f"{fmt.count(len(tied) - _MOST_TIES)} more")
+    word = "Tied with" if all(rival.verdict == "tie" for rival in tied) else "Not clearly better than"
+    return f"{word} {fmt.listed(names)}."
+
+
+def _ties_with(rival: Rival) -> bool:
+    return rival.low is not None and not rival.beaten
+
+
+def _setting(device: str, workload: str) -> str:
+    return f"{device_label(device)}, {fmt.one_line(workload)}"
+
+
+def _size(choice: Choice) -> str:
+    size = fmt.count(choice.batch_size)
+    return f"full ({size})" if choice.batch_size_label == "full" else size
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else ""
