@@ -19,7 +19,7 @@ GENERATED = ("teacher", "tutorial")
 # The teacher is small against the student (H = 64), so that a thousand rows are enough to learn from.
 TEACHER_HIDDEN = 8
 
-_PROBE_ROWS = 16_384
+_PROBE_ROWS = 4096
 
 
 class Split(NamedTuple):
@@ -71,11 +71,12 @@ def load(spec: DataSpec, seed: int, data_file: Path | None, dtype: DTypeLike = "
 
 def generate(spec: DataSpec, seed: int, dtype: DTypeLike = "float32") -> Split:
     """``teacher`` or ``tutorial`` data. Drawn in float32 and then cast: both dtypes see the same numbers."""
-    labels = _teacher_labels if spec.name == "teacher" else _random_labels
+    teacher = teacher_weights(spec.features, seed, spec.distribution) if spec.name == "teacher" else None
     arrays: list[FloatArray] = []
     for part, rows in (("train", spec.n_train), ("validation", spec.n_val)):
         x = _features(spec, seed, part, rows)
-        arrays += [x.astype(dtype, copy=False), labels(spec, seed, part, x).astype(dtype, copy=False)]
+        y = _random_labels(seed, part, rows) if teacher is None else _teacher_labels(teacher, spec, seed, part, x)
+        arrays += [x.astype(dtype, copy=False), y.astype(dtype, copy=False)]
     return Split(*arrays)
 
 
@@ -119,8 +120,9 @@ def _draw(rng: np.random.Generator, distribution: str | None, out: NDArray[np.fl
         rng.standard_normal(out=out, dtype=np.float32)
 
 
-def _teacher_labels(spec: DataSpec, seed: int, part: str, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    teacher = teacher_weights(spec.features, seed, spec.distribution)
+def _teacher_labels(
+    teacher: Weights, spec: DataSpec, seed: int, part: str, x: NDArray[np.float32]
+) -> NDArray[np.float32]:
     flips = generator(seed, 0, f"flips.{part}")
     y = np.empty(len(x), dtype=np.float32)
     for low in range(0, len(x), CHUNK_ROWS):
@@ -130,8 +132,8 @@ def _teacher_labels(spec: DataSpec, seed: int, part: str, x: NDArray[np.float32]
     return y
 
 
-def _random_labels(spec: DataSpec, seed: int, part: str, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    return generator(seed, 0, f"labels.{part}").integers(0, 2, size=len(x)).astype(np.float32)
+def _random_labels(seed: int, part: str, rows: int) -> NDArray[np.float32]:
+    return generator(seed, 0, f"labels.{part}").integers(0, 2, size=rows).astype(np.float32)
 
 
 def _check_shapes(spec: DataSpec, split: Split, data_file: Path) -> None:
