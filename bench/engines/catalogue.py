@@ -178,8 +178,9 @@ def required_modules(framework: str, backend: str | None) -> tuple[str, ...]:
 
 
 def template_modules(framework: str, backend: str | None) -> tuple[str, ...]:
-    """What a template process imports, in order; none of it starts a runtime."""
-    return variant(framework, backend).template
+    """What a template process imports, in order, the engines last; none of it starts a runtime."""
+    found = variant(framework, backend)
+    return (*found.template, *found.modules.values())
 
 
 def environment_variables(framework: str, backend: str | None, threads: int, device: str = "cpu") -> dict[str, str]:
