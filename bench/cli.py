@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +20,10 @@ _OVERRIDES_HELP = """\
 settings are Hydra overrides, key=value; in a sweep several values stand between commas. Groups: framework, loop,
 device, data, network, optimizer, lr_policy, budget, protocol, defaults, experiment.
 `python -m bench.app --help` lists their options, `python -m bench.app --cfg job` every key."""
+
+_WITH_SETTINGS = ("sweep", "run", "plan")
+_VERBS = (*_WITH_SETTINGS, "report", "doctor")
+_COMPLETION = ("-sc", "--shell-completion", "--shell_completion")
 
 _SWEEP_EXAMPLES = """\
 examples:
@@ -54,6 +59,8 @@ examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one verb and returns the exit code."""
     given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] and given[0] in _COMPLETION:
+        return _complete(given)
     parsed, rest = _parser().parse_known_args(given)
     try:
         return int(parsed.verb(parsed, rest))
@@ -68,7 +75,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bench",
         description="Train the same two-layer network in PyTorch and Keras at every batch size, and compare.",
-        epilog="examples:\n  bench sweep\n  bench plan\n  bench sweep --help",
+        epilog="examples:\n  bench sweep\n  bench plan\n  bench sweep --help\n\n"
+        'completion in bash: eval "$(bench -sc install=bash)"',
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -148,6 +156,19 @@ def _application(arguments: list[str]) -> int:
     from bench import app
 
     return app.main(arguments)
+
+
+def _complete(arguments: list[str]) -> int:
+    """Answers the shell for ``bench VERB SETTINGS``: the verbs are ours, the settings Hydra's."""
+    line = os.environ.get("COMP_LINE", "")
+    words = line.split()
+    if len(words) > 2 or (len(words) == 2 and line.endswith(" ")):
+        os.environ["COMP_LINE"] = line.replace(words[1], "", 1)
+        return _application(arguments) if words[1] in _WITH_SETTINGS else 0
+    if line:
+        print(*_VERBS)
+        return 0
+    return _application(arguments)
 
 
 def _nothing_else(rest: Sequence[str]) -> None:

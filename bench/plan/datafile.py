@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -55,11 +56,14 @@ def _read_safely(read: Callable[[Path], pd.DataFrame], path: Path) -> pd.DataFra
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    table = pd.read_csv(path, skipinitialspace=True, low_memory=False)
-    # pandas takes surplus fields for row names without a word.
-    if not isinstance(table.index, pd.RangeIndex):
-        raise UsageError(f"{path}: rows have more fields than the first line has names", "every column needs a name")
-    return table
+    with warnings.catch_warnings():
+        # Surplus fields would be taken for row names, or else dropped with no more than this warning.
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            return pd.read_csv(path, skipinitialspace=True, low_memory=False, index_col=False)
+        except pd.errors.ParserWarning as warning:
+            rule = "every column needs a name"
+            raise UsageError(f"{path}: rows have more fields than the first line has names", rule) from warning
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
@@ -71,11 +75,11 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 
 def _read_npz(path: Path) -> pd.DataFrame:
-    loaded = np.load(path, allow_pickle=False)
-    if isinstance(loaded, np.ndarray):
-        raise UsageError(f"{path}: holds one array without a name", "an .npz file holds named arrays (numpy.savez)")
-    with loaded as arrays:
-        columns = {name: arrays[name] for name in arrays}
+    with path.open("rb") as file:
+        loaded = np.load(file, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            raise UsageError(f"{path}: holds one array without a name", "an .npz file holds named arrays (numpy.savez)")
+        columns = {name: loaded[name] for name in loaded}
     _check_shapes(path, columns)
     return pd.DataFrame(dict(_flat(columns)), copy=False)
 
@@ -135,14 +139,21 @@ def _labels(path: Path, table: pd.DataFrame, target: str) -> FloatArray:
 def _numbers(path: Path, name: str, column: pd.Series[Any]) -> FloatArray:
     """The column as finite numbers; true and false count as 1 and 0."""
     _refuse_rows(path, name, column, column.isna().to_numpy(), "is missing", "no value may be missing")
-    # Text may hold numbers; dates would turn into numbers too, and must not.
-    numbers = pd.to_numeric(column, errors="coerce") if column.dtype.kind == "O" else column
-    if numbers.dtype.kind not in "biuf":
-        raise UsageError(f"{path}: column '{name}' holds {column.dtype}", "columns must hold numbers")
-    values = numbers.to_numpy(dtype=np.float64)
+    values = _as_float64(path, name, column)
     _refuse_rows(path, name, column, np.isnan(values), "is no number", "columns must hold numbers")
     _refuse_rows(path, name, column, np.isinf(values), "is infinite", "numbers must be finite")
     return values
+
+
+def _as_float64(path: Path, name: str, column: pd.Series[Any]) -> FloatArray:
+    """Text that is no number becomes NaN. Dates would turn into numbers too, and must not."""
+    try:
+        numbers = pd.to_numeric(column, errors="coerce") if column.dtype.kind == "O" else column
+        if numbers.dtype.kind in "biuf":
+            return numbers.to_numpy(dtype=np.float64)
+    except OverflowError as error:
+        raise UsageError(f"{path}: column '{name}' holds a number too large", "numbers must fit float64") from error
+    raise UsageError(f"{path}: column '{name}' holds {column.dtype}", "columns must hold numbers")
 
 
 def _refuse_rows(path: Path, name: str, column: pd.Series[Any], bad: NDArray[np.bool_], what: str, rule: str) -> None:

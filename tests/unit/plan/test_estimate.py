@@ -1,0 +1,62 @@
+"""The estimate counts what will be run: it grows with rounds, steps and slowness, and knows what is paid once."""
+
+from dataclasses import replace
+
+import pytest
+
+from bench.cell import Cell
+from bench.config import read_config
+from bench.plan.estimate import calibrate, estimate_s
+from bench.plan.plan import Plan, make_plan
+
+
+def plan(rounds: int = 1, epochs: int = 10, device: str = "cpu", memory: bool = False, **framework: str) -> Plan:
+    points = [
+        read_config(
+            {
+                "framework": framework or {"name": "pytorch"},
+                "device": {"name": device},
+                "batch_size": size,
+                "budget": {"epochs": epochs},
+                "protocol": {"rounds": rounds, "memory": memory, "steady_min_s": 0.3},
+            }
+        )
+        for size in (1, 32, "full")
+    ]
+    return make_plan(points, why_not=_nothing_missing)
+
+
+def _nothing_missing(cell: Cell) -> str | None:
+    return None
+
+
+def test_more_rounds_epochs_and_slower_machines_take_longer() -> None:
+    usual = estimate_s(plan(), slowness=1)
+    assert estimate_s(plan(rounds=2), slowness=1) > usual
+    assert estimate_s(plan(epochs=100), slowness=1) > usual
+    assert estimate_s(plan(), slowness=3) > usual
+    assert estimate_s(plan(memory=True), slowness=1) > usual
+
+
+def test_an_import_is_paid_once_where_a_template_forks_and_by_every_run_elsewhere() -> None:
+    forked = estimate_s(plan(rounds=4), slowness=1)
+    spawned = estimate_s(plan(rounds=4, device="gpu"), slowness=1)
+    imports = (4 * 3 - 1) * 2.5
+    assert spawned - forked == pytest.approx(imports)
+
+
+def test_the_memory_pass_is_paid_in_the_first_round_only() -> None:
+    cost = [
+        estimate_s(plan(rounds=rounds, memory=True), slowness=1) - estimate_s(plan(rounds=rounds), slowness=1)
+        for rounds in (1, 5)
+    ]
+    assert cost[0] == pytest.approx(cost[1])
+
+
+def test_an_unknown_loop_is_estimated_too_and_nothing_takes_no_time() -> None:
+    assert estimate_s(plan(name="keras", backend="jax"), slowness=1) > 0
+    assert estimate_s(replace(plan(), rounds=[]), slowness=1) == 0
+
+
+def test_the_calibration_gives_a_usable_factor() -> None:
+    assert 0 < calibrate(seconds=0.02) < 1000
