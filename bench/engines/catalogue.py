@@ -178,9 +178,8 @@ def required_modules(framework: str, backend: str | None) -> tuple[str, ...]:
 
 
 def template_modules(framework: str, backend: str | None) -> tuple[str, ...]:
-    """What a template process imports, in order, the engines last; none of it starts a runtime."""
-    found = variant(framework, backend)
-    return (*found.template, *found.modules.values())
+    """What a template process imports before the engines, in order; none of it starts a runtime."""
+    return variant(framework, backend).template
 
 
 def environment_variables(framework: str, backend: str | None, threads: int, device: str = "cpu") -> dict[str, str]:
