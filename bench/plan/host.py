@@ -87,7 +87,10 @@ def has_module(name: str) -> bool:
 
 
 def clean_environment(inherited: Mapping[str, str], variables: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a framework's process: ours without what would tune it behind our back, and ``variables``."""
+    """The environment of a framework's process: ours without what would tune it behind our back, and ``variables``.
+
+    Launchers change thread counts (joblib's workers do), so every ``*_NUM_THREADS`` is dropped and set anew.
+    """
     not_ours = ("PYTHONPATH", "PYTHONWARNINGS", "KERAS_BACKEND")
     kept = {
         name: value for name, value in inherited.items() if not name.endswith("_NUM_THREADS") and name not in not_ours

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bench.cell import Cell
 from bench.errors import Unavailable
+from bench.plan.host import clean_environment
 from bench.records import RunRequest, Status, WorkerOutcome, to_plain
 from bench.run.outcome import Ending, judge, oom_kills, read_outcome
 from bench.run.processes import UNSEEN, Exit, SpawnedWorker, WorkerProcess
@@ -108,21 +109,8 @@ Starter = Callable[[Path, Path], WorkerProcess]
 
 def _starter(cell: Cell, isolation: str, variables: dict[str, str]) -> tuple[Starter, float | None]:
     """What starts the cell's worker, ready to do so, and what its template's import took."""
-    environment = worker_environment(variables)
+    environment = clean_environment(os.environ, variables)
     if isolation == "spawn":
         return lambda request, log: SpawnedWorker(cell.python, request, log, environment), None
     template = templates.get(cell, environment, variables)
     return template.start, template.import_s
-
-
-def worker_environment(variables: dict[str, str]) -> dict[str, str]:
-    """Our environment without what would tune a framework behind our back, with the engine's own variables.
-
-    Launchers change thread counts (joblib's workers do), so every ``*_NUM_THREADS`` is dropped and set anew.
-    """
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.endswith("_NUM_THREADS") and name not in ("PYTHONPATH", "PYTHONWARNINGS", "KERAS_BACKEND")
-    }
-    return kept | {"PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"} | variables
