@@ -17,6 +17,9 @@ from bench.workload.network import Weights
 from bench.workload.schedule import epoch_order
 from tests.contract.case import ROWS, Kind, ready, row_losses, split, start_weights, train, trajectory
 
+# Keras 3.15 turns its variables into arrays in a way that NumPy 2 warns of; nothing here can change that.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
+
 EPOCHS = 3
 LOSS_TOLERANCE = 1e-4
 WEIGHT_TOLERANCE = 2e-3
