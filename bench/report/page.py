@@ -10,6 +10,7 @@ from typing import Any
 from bench.cell import ProtocolSpec
 from bench.report import completeness, costs, story
 from bench.report import format as fmt
+from bench.report.best import BestLine, best_lines
 from bench.report.completeness import Ending, Matrix
 from bench.report.costs import Cost
 from bench.report.figures import BATCH_LOSS
@@ -32,6 +33,8 @@ class Page:
     scope: str
     answers: Sequence[Answer]
     advice: Sequence[Advice]
+    best: Sequence[BestLine]
+    best_left_out: int
     status_counts: Sequence[tuple[str, str, int]]
     missing_runs: int
     matrix: Matrix
@@ -61,6 +64,7 @@ def page_of(view: View, shown: Sequence[Exhibit]) -> Page:
     """The report of a sweep."""
     sweep = view.sweep
     failures, failures_left_out = completeness.endings(view, failed=True)
+    best, best_left_out = best_lines(view)
     misses, misses_left_out = completeness.endings(view, failed=False)
     return Page(
         name=fmt.one_line(sweep.name),
@@ -70,6 +74,8 @@ def page_of(view: View, shown: Sequence[Exhibit]) -> Page:
         scope=_scope(view),
         answers=story.answers(view),
         advice=story.advice(view),
+        best=best,
+        best_left_out=best_left_out,
         status_counts=completeness.status_counts(view),
         missing_runs=completeness.missing_runs(view),
         matrix=completeness.matrix(view),

@@ -16,7 +16,8 @@ from bench.report.page import Page
 
 _TEMPLATES = Path(__file__).parent / "templates"
 # What means something to GitHub: markup, tables, HTML, mentions, issue numbers and bare links anywhere, lists at the start.
-_MARKDOWN = re.compile(r"[\\`*_\[\]<>#|~$@&]|:(?=//)|(?<=www)\.|^[-=+]|(?<=^\d)[.)]", re.IGNORECASE)
+_MARKDOWN = re.compile(r"[\\`*\[\]<>#|~$@&]|(?<![a-z0-9])_|_(?![a-z0-9])|:(?=//)|(?<=www)\.|^[-=+]", re.IGNORECASE)
+_NUMBERED = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
 
 
 def as_html(page: Page) -> str:
@@ -35,7 +36,8 @@ def escape_markdown(value: Any) -> Any:
         return value
     # Entities rather than backslashes, which GitHub does not honour everywhere.
     escaped = _MARKDOWN.sub(lambda found: f"&#{ord(found.group())};", " ".join(value.split()))
-    return Markup(escaped)  # noqa: S704  escaped in the line above
+    numbered = _NUMBERED.sub(lambda found: f"{found[1]}&#{ord(found[2])};", escaped)
+    return Markup(numbered)  # noqa: S704  escaped in the lines above
 
 
 def _context(page: Page) -> dict[str, Any]:

@@ -20,6 +20,10 @@ _QUESTIONS = {
     SMALLEST_MEMORY: "Smallest in memory",
 }
 _BETTER = {FASTEST_PER_SAMPLE: "as fast as", FASTEST_TO_TARGET: "as fast as", SMALLEST_MEMORY: "less than"}
+_HEADLINES = {
+    FASTEST_PER_SAMPLE: "trains the most samples per second",
+    FASTEST_TO_TARGET: "is first at the target loss",
+}
 _NOTHING = "No run of this sweep was measured: see below what became of each."
 
 
@@ -66,14 +70,21 @@ def advice(view: View) -> list[Advice]:
 
 
 def headline(view: View) -> str:
-    """The verdict in one sentence."""
+    """The verdict in one or two sentences, on the first device and workload where there are several."""
     recommendations = view.verdict.recommendations
     if not recommendations:
         return _NOTHING
-    finding = recommendations[0].based_on
+    first = recommendations[0]
+    here = [f for f in view.verdict.findings if (f.device, f.workload) == (first.device, first.workload)]
+    decided = [f for f in here if f.winner is not None and f.kind in _HEADLINES]
+    where = f"{_setting(first.device, first.workload)}: " if len(recommendations) > 1 else ""
+    return where + " ".join(_headline(finding, finding.winner) for finding in decided if finding.winner)
+
+
+def _headline(finding: Finding, winner: Choice) -> str:
     rival = finding.other_framework
     lead = f", {_lead(finding, rival)}" if rival is not None else ""
-    return f"{_QUESTIONS[finding.kind]}: {choice_label(recommendations[0].choice)}, {_value(finding)}{lead}."
+    return f"{choice_label(winner)} {_HEADLINES[finding.kind]}: {_value(finding)}{lead}."
 
 
 def choice_label(choice: Choice) -> str:

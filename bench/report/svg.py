@@ -72,7 +72,7 @@ def _own_ids(element: ElementTree.Element, prefix: str) -> None:
     for attribute, value in element.attrib.items():
         if attribute == "id" and not value.startswith(prefix):
             element.set(attribute, prefix + value)
-        elif attribute == _HREF:
+        elif attribute == _HREF and value.startswith("#"):
             element.set(attribute, "#" + prefix + value.removeprefix("#"))
         elif "url(#" in value:
             element.set(attribute, _LOCAL_URL.sub(rf"url(#{prefix}\1)", value))

@@ -12,6 +12,7 @@ from matplotlib.figure import SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from bench.report import format as fmt
 from bench.report import style
@@ -26,6 +27,8 @@ _MOST_ROWS = 2
 _MOST_POINTS = 1000
 _MOST_EPOCHS_MARKED = 30
 _MEAN_DASHES = (3, 1.5)
+# Width and opacity of the first, second and any further framework's own losses.
+_OWN_LINES = ((2.4, 0.45), (1.0, 0.95), (0.8, 0.8))
 
 
 @dataclass(frozen=True)
@@ -106,32 +109,43 @@ def _draw_row(axes: Axes, row: list[Trace]) -> None:
         _draw_running_mean(axes, trace)
     axes.set_ylabel("loss of the batch (nats)")
     axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
-    axes.legend(handles=[handle for trace in row for handle in _handles(trace)], loc="upper right", ncols=2 * len(row))
+    handles = [handle for place, trace in enumerate(row) for handle in _handles(place, trace)]
+    axes.legend(handles=handles, loc="upper right", ncols=len(handles), handlelength=2.6, columnspacing=1.6)
 
 
 def _draw_own(axes: Axes, trace: Trace, place: int) -> None:
-    own, look = decimated(trace.steps, "loss"), trace.family.look
-    every = max(1, len(own) // 20)
-    axes.plot(
-        own["step"].to_numpy(dtype=float), own["loss"].to_numpy(dtype=float), color=look.colour, alpha=0.7,
-        linewidth=1.5 - 0.4 * min(place, 2), marker=look.marker, markersize=4.5, markeredgewidth=0,
-        markevery=(place * every // 2, every), zorder=2,
-    )  # fmt: skip
+    """The first line wide and pale, the next thin and strong: two noisy lines stay apart without colour."""
+    own = decimated(trace.steps, "loss")
+    width, alpha = _OWN_LINES[min(place, len(_OWN_LINES) - 1)]
+    axes.plot(_numbers(own["step"]), _numbers(own["loss"]), color=trace.family.look.colour, linewidth=width, alpha=alpha)
 
 
 def _draw_running_mean(axes: Axes, trace: Trace) -> None:
-    mean = decimated(trace.steps, "running_mean")
-    halo = [Stroke(linewidth=3.0, foreground=style.CARD), Normal()]
-    axes.plot(
-        mean["step"].to_numpy(dtype=float), mean["running_mean"].to_numpy(dtype=float), color=trace.family.look.colour,
-        linewidth=1.2, linestyle=(0, _MEAN_DASHES), path_effects=halo, zorder=3,
-    )  # fmt: skip
+    """Thin, and marked where an epoch ends: there it is the epoch's mean, and starts afresh."""
+    mean, look = decimated(trace.steps, "running_mean"), trace.family.look
+    halo = [Stroke(linewidth=2.6, foreground=style.CARD), Normal()]
+    x, y = _numbers(mean["step"]), _numbers(mean["running_mean"])
+    axes.plot(x, y, color=look.colour, linewidth=1.1, linestyle=(0, _MEAN_DASHES), path_effects=halo, zorder=3)
+    ends = trace.steps[trace.steps["epoch"] != trace.steps["epoch"].shift(-1)]
+    if len(ends) <= _MOST_EPOCHS_MARKED:
+        axes.plot(
+            _numbers(ends["step"]), _numbers(ends["running_mean"]), color=look.colour, linestyle="none", markersize=5.5,
+            marker=look.marker, markeredgecolor=style.CARD, markeredgewidth=0.7, zorder=3.2,
+        )  # fmt: skip
 
 
-def _handles(trace: Trace) -> list[Line2D]:
+def _numbers(values: pd.Series[float]) -> NDArray[np.float64]:
+    return floats(values).to_numpy()
+
+
+def _handles(place: int, trace: Trace) -> list[Line2D]:
     look, label = trace.family.look, trace.family.label
-    own = Line2D([], [], color=look.colour, marker=look.marker, label=f"{label}, own loss")
-    mean = Line2D([], [], color=look.colour, linewidth=1.2, linestyle=(0, _MEAN_DASHES), label="its running mean")
+    width, alpha = _OWN_LINES[min(place, len(_OWN_LINES) - 1)]
+    own = Line2D([], [], color=look.colour, linewidth=width, alpha=alpha, label=f"{label}, own loss")
+    mean = Line2D(
+        [], [], color=look.colour, linewidth=1.1, linestyle=(0, _MEAN_DASHES), marker=look.marker, markersize=5,
+        label="its running mean",
+    )  # fmt: skip
     return [own, mean]
 
 

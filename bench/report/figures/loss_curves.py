@@ -36,7 +36,7 @@ class _Clock:
 _CLOCKS = (
     _Clock("steps", "steps (updates)", True),
     _Clock("epochs", "epochs", False),
-    _Clock("seconds", "training time", True),
+    _Clock("seconds", "training time (s)", True),
 )
 
 
@@ -116,7 +116,7 @@ def _draw_curve(axes: Axes, family: Family, curve: pd.DataFrame, clock: _Clock, 
     look = family.look
     axes.plot(
         thinned[clock.column].to_numpy(dtype=float), thinned["loss"].to_numpy(dtype=float), color=look.colour,
-        linestyle=look.linestyle, marker=look.marker, markersize=3.6 + 1.6 * above, linewidth=1.3 + 1.3 * above, markevery=max(1, len(thinned) // 5),
+        linestyle=look.linestyle, marker=look.marker, markersize=3.6 + 1.2 * above, linewidth=1.3 + 0.9 * above, markevery=max(1, len(thinned) // 5),
         markeredgecolor=style.CARD, markeredgewidth=0.4,
     )  # fmt: skip
 

@@ -44,7 +44,7 @@ def _draw(view: View) -> SubFigure | str:
     for axes, kind in zip(axes_grid(figure, len(KINDS), columns=3), KINDS, strict=True):
         _draw_kind(axes, panel, kind)
     for axes in figure.axes:
-        value_axis(axes, "peak memory" if axes is figure.axes[0] else "", fmt.tick_bytes)
+        value_axis(axes, "peak memory (bytes)" if axes is figure.axes[0] else "", fmt.tick_bytes)
     family_legend(figure, [family for family, _ in panel.families()])
     return figure
 

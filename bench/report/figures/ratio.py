@@ -30,7 +30,7 @@ _LEAST_LOG2 = 1.0
 _MARKS = {"tie": "tie", "inconclusive": "open", "faster": "", "slower": ""}
 # Keras' blue over a light grey to PyTorch's vermillion: the families' own colours, safe for every colour blindness.
 # One step beside them, because a page in the dark lightens the families' colours and must leave these squares alone.
-_DIVERGING = LinearSegmentedColormap.from_list("blue_vermillion", ["#0071b1", "#f2f2f2", "#d45d00"])
+_DIVERGING = LinearSegmentedColormap.from_list("blue_vermillion", ["#0071b1", "#f2f2f2", "#d45d00"], N=65)
 # Relative luminance at which dark and white text are equally readable.
 _EQUAL_CONTRAST = 0.22
 
@@ -87,6 +87,8 @@ def _label_scale(scale: Colorbar | None, limit: int) -> None:
     scale.formatter = FuncFormatter(lambda power, _position: f"{fmt.setting(2.0**power)}×")
     scale.ax.yaxis.set_minor_locator(NullLocator())
     scale.set_label("PyTorch / Keras (ratio of samples/s)\nKeras faster  ←  1×  →  PyTorch faster", fontsize=8.5)
+    # As drawn by default it is a raster image, which scales badly and would be a second file inside the page.
+    scale.solids.set(rasterized=False, edgecolor="face")  # type: ignore[union-attr]
     scale.outline.set_visible(False)  # type: ignore[operator]
     scale.update_ticks()
 

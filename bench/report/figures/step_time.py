@@ -11,7 +11,7 @@ from bench.report.figures.datatables import cell_table
 from bench.report.view import View
 
 _STEP_TIME = Quantity(
-    column="step_us", title="Time of one step against batch size", axis="step time", tick=fmt.tick_microseconds
+    column="step_us", title="Time of one step against batch size", axis="step time (s)", tick=fmt.tick_microseconds
 )
 # A step that costs at most this much more than the smallest one is still dominated by what every step pays.
 _FLAT = 1.5

@@ -27,7 +27,7 @@ class _Side:
     title: str
 
 
-_TIME = _Side("time_to_target_s", "time to target", "training time to the target")
+_TIME = _Side("time_to_target_s", "time to target (s)", "training time to the target")
 _STEPS = _Side("steps_to_target", "steps to target", "steps to the target")
 
 

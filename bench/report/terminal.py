@@ -1,0 +1,63 @@
+"""The end of a sweep on a terminal or in a log: the best of each loop, the verdict, what failed, where the report lies."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bench.analysis.tables import build_tables
+from bench.analysis.verdict import verdict
+from bench.report import completeness, story
+from bench.report import format as fmt
+from bench.report.best import best_lines
+from bench.report.view import View, view_of
+from bench.store.layout import SweepFolder
+from bench.store.reader import read_sweep
+
+
+def print_summary(folder: SweepFolder, console: Console) -> None:
+    """Prints a sweep's outcome in a few lines that fit 80 columns and read well without colour.
+
+    Raises:
+        UsageError: the folder holds no sweep, or records of a newer version.
+        StorageError: the plan is damaged, or a file cannot be read.
+    """
+    sweep, tables = read_sweep(folder), build_tables(folder)
+    view = view_of(folder, sweep, tables, verdict(tables, sweep))
+    if view.panels:
+        console.print(_best_table(view))
+    # Text, never markup: names and reasons are foreign and may hold square brackets.
+    for sentence in _sentences(view):
+        console.print(Text(sentence))
+    console.print(Text(f"Report: {folder.report_html}"), soft_wrap=True)
+
+
+def _best_table(view: View) -> Table:
+    lines, left_out = best_lines(view)
+    settings = {line.setting for line in lines}
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, caption=_more(left_out), caption_justify="left")
+    table.add_column("loop", overflow="fold")
+    if len(settings) > 1:
+        table.add_column("on", overflow="fold")
+    for header in ("samples/s", "batch", "to target", "batch"):
+        table.add_column(header, justify="right")
+    for line in lines:
+        where = [line.setting] if len(settings) > 1 else []
+        texts = [line.loop, *where, line.speed.removesuffix(" samples/s"), line.speed_batch, line.time_to_target,
+                 line.target_batch]  # fmt: skip
+        table.add_row(*map(Text, texts))
+    return table
+
+
+def _more(left_out: int) -> str | None:
+    return f"{fmt.plural(left_out, 'more line')} in the report" if left_out else None
+
+
+def _sentences(view: View) -> list[str]:
+    counts = [f"{fmt.count(number)} {status}" for _, status, number in completeness.status_counts(view)]
+    missing = completeness.missing_runs(view)
+    runs = [*counts, *([f"{fmt.count(missing)} without a record"] if missing else [])]
+    absent = [f"Absent: {what}: {why}" for what, why in completeness.absences(view)]
+    return [story.headline(view), f"Runs: {', '.join(runs) or 'none'}.", *absent[:6]]
