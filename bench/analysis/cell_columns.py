@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -42,7 +43,12 @@ def setting(cell: Cell) -> str:
         batch_size=1,
         optimizer=dataclasses.replace(cell.optimizer, epsilon=0.0),
     )
-    return neutral.id.rpartition("-")[2]
+    return _content_hash(neutral)
+
+
+@lru_cache(maxsize=1024)
+def _content_hash(cell: Cell) -> str:
+    return cell.id.rpartition("-")[2]
 
 
 def workload(cell: Cell) -> str:

@@ -34,7 +34,7 @@ def frame(values: Any, columns: Sequence[Column]) -> pd.DataFrame:
     Raises:
         KeyError: a column has no values.
     """
-    return pd.DataFrame({c.name: _typed(values[c.name], c.dtype) for c in columns})
+    return pd.DataFrame({c.name: _typed(values[c.name], c.dtype) for c in columns}, copy=False)
 
 
 def _typed(values: Any, dtype: str) -> Any:

@@ -27,18 +27,17 @@ def write_tables(tables: Tables, folder: SweepFolder) -> None:
     for name in NAMES:
         table = getattr(tables, name)
         write_parquet(folder.tables / f"{name}.parquet", pa.Table.from_pandas(table, preserve_index=False))
-        write_bytes(folder.tables / f"{name}.csv", csv_bytes(table))
+        write_bytes(folder.tables / f"{name}.csv", csv_text(table))
 
 
-def csv_bytes(table: pd.DataFrame) -> bytes:
+def csv_text(table: pd.DataFrame) -> memoryview:
     """UTF-8, one header line, nulls empty, text that a spreadsheet would take for a formula behind an apostrophe."""
     safe = pd.DataFrame({name: _harmless(table[name]) for name in table.columns}, copy=False)
     sink = pa.BufferOutputStream()
     pyarrow.csv.write_csv(
         pa.Table.from_pandas(safe, preserve_index=False), sink, pyarrow.csv.WriteOptions(quoting_style="needed")
     )
-    content: bytes = sink.getvalue().to_pybytes()
-    return content
+    return memoryview(sink.getvalue())
 
 
 def _harmless(column: pd.Series[Any]) -> pd.Series[Any]:

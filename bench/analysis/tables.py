@@ -23,7 +23,7 @@ from bench.store.layout import SweepFolder
 from bench.store.reader import read_cell, read_results, read_sweep
 from bench.store.trace_reader import Traces, read_traces
 
-MOST_STEP_ROWS = 2_000_000
+MOST_STEP_ROWS = 1_000_000
 """About as many rows as the steps table may have: a larger sweep keeps every k-th step of every run, and says so."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,8 @@ EPOCH_COLUMNS = (
     "phase", "epoch", "samples", "updates", "window_ns", "train_loss", "train_accuracy", "val_loss", "val_accuracy",
 )  # fmt: skip
 _FILES_AT_ONCE = 256
-# Reading small files is half Python, so more threads than this only wait for each other.
-_THREADS = 4
+# Reading small files is half Python: more threads than this only wait for each other.
+_THREADS = 2
 
 
 _TEXT = pa.dictionary(pa.int32(), pa.string())
@@ -78,37 +79,36 @@ def read_traces(folder: SweepFolder, results: Sequence[RunResult], *, step_strid
     """
     steps, epochs, problems = [_empty(STEP_COLUMNS)], [_empty(EPOCH_COLUMNS)], dict[int, str]()
     with ThreadPoolExecutor(_THREADS) as pool:
-        for runs, tables in _read_in_batches(folder, results, problems, pool):
-            together = _one_table(runs, tables)
-            steps.append(_rows("step", together, STEP_COLUMNS, step_stride))
-            epochs.append(_rows("epoch", together, EPOCH_COLUMNS))
+        for batch in _read_in_batches(folder, results, step_stride, problems, pool):
+            epochs.append(_together(batch, 0))
+            steps.append(_together(batch, 1))
     return _trustworthy(Traces(steps=pa.concat_tables(steps), epochs=pa.concat_tables(epochs), problems=problems))
 
 
 def _read_in_batches(
-    folder: SweepFolder, results: Sequence[RunResult], problems: dict[int, str], pool: ThreadPoolExecutor
-) -> Iterator[tuple[list[int], list[pa.Table]]]:
-    """Batches of readable traces and their runs; of the others, ``problems`` tells."""
+    folder: SweepFolder, results: Sequence[RunResult], stride: int, problems: dict[int, str], pool: ThreadPoolExecutor
+) -> Iterator[dict[int, tuple[pa.Table, pa.Table]]]:
+    """Batches of traces by run, each as its epochs and its steps; of those not readable, ``problems`` tells."""
     for first in range(0, len(results), _FILES_AT_ONCE):
         batch = results[first : first + _FILES_AT_ONCE]
-        read = pool.map(_read_or_why_not, [folder.run(result.cell_id, result.round).trace for result in batch])
-        runs, tables = [], []
-        for run, (result, table) in enumerate(zip(batch, read, strict=True), start=first):
-            if isinstance(table, pa.Table):
-                runs.append(run)
-                tables.append(table)
-            elif result.status.measured or table is not _MISSING:
-                problems[run] = f"trace.parquet: {table}"
-        if tables:
-            yield runs, tables
+        paths = [folder.run(result.cell_id, result.round).trace for result in batch]
+        read = pool.map(partial(_read_or_why_not, stride=stride), paths)
+        readable = {}
+        for run, (result, trace) in enumerate(zip(batch, read, strict=True), start=first):
+            if isinstance(trace, tuple):
+                readable[run] = trace
+            elif result.status.measured or trace is not _MISSING:
+                problems[run] = f"trace.parquet: {trace}"
+        if readable:
+            yield readable
 
 
 _MISSING = DamagedTraceError("there is none")
 
 
-def _read_or_why_not(path: Path) -> pa.Table | DamagedTraceError:
+def _read_or_why_not(path: Path, stride: int) -> tuple[pa.Table, pa.Table] | DamagedTraceError:
     try:
-        return _read(path)
+        return _split(_read(path), stride)
     except DamagedTraceError as error:
         return error
 
@@ -128,17 +128,21 @@ def _read(path: Path) -> pa.Table:
     return table
 
 
-def _one_table(runs: Iterable[int], tables: Sequence[pa.Table]) -> pa.Table:
-    run = np.repeat(np.fromiter(runs, np.int32), [len(table) for table in tables])
-    return pa.concat_tables(tables).unify_dictionaries().append_column("run", pa.array(run))
-
-
-def _rows(kind: str, together: pa.Table, columns: Sequence[str], stride: int = 1) -> pa.Table:
-    wanted = pc.equal(together["kind"], kind)
+def _split(trace: pa.Table, stride: int) -> tuple[pa.Table, pa.Table]:
+    """The epochs and every k-th step of one trace. Done here, in the reading threads, while the trace is small."""
+    is_step = trace["kind"].to_numpy() == "step"
+    steps = np.flatnonzero(is_step)
     if stride > 1:
-        step = pc.fill_null(together["step"], 0)
-        wanted = pc.and_(wanted, pc.equal(step, pc.multiply(pc.divide(step, stride), stride)))
-    return together.select(["run", *columns]).filter(wanted).cast(_schema(columns))
+        steps = steps[trace["step"].fill_null(0).to_numpy()[steps] % stride == 0]
+    return trace.select(EPOCH_COLUMNS).take(np.flatnonzero(~is_step)), trace.select(STEP_COLUMNS).take(steps)
+
+
+def _together(batch: dict[int, tuple[pa.Table, pa.Table]], kind: int) -> pa.Table:
+    tables = [trace[kind] for trace in batch.values()]
+    run = np.repeat(np.fromiter(batch, np.int32), [len(table) for table in tables])
+    # Without combining, what is kept of a trace would hold all of it in memory.
+    together = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+    return together.add_column(0, "run", pa.array(run)).cast(_schema(tables[0].column_names))
 
 
 def _trustworthy(traces: Traces) -> Traces:

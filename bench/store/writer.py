@@ -72,10 +72,10 @@ def write_parquet(path: Path, table: pa.Table) -> None:
     """
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
-    write_bytes(path, sink.getvalue().to_pybytes())
+    write_bytes(path, memoryview(sink.getvalue()))
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
     """Writes a file aside, syncs it, renames it into place and syncs its folder.
 
     Raises:
