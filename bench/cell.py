@@ -116,8 +116,14 @@ class ProtocolSpec:
 
 # Settings that say where, how long or how patiently, never what is measured.
 _NOT_IDENTITY = {
-    "batch_size_label", "python", "data.path", "data.target", "protocol.timeout_s", "protocol.stall_s", "protocol.memory",
-}  # fmt: skip
+    "batch_size_label",
+    "python",
+    "data.path",
+    "data.target",
+    "protocol.timeout_s",
+    "protocol.stall_s",
+    "protocol.memory",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -126,8 +126,9 @@ def measured(framework: str, backend: str | None, loop: str) -> Iterator[dict[st
     """The figures of one family, printed as they come."""
     environment = dict(os.environ) | catalogue.environment_variables(framework, backend, 1)
     command = [sys.executable, "-m", "tests.benchmarks.overhead", framework, backend or "-", loop]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, **pipes, text=True, env=environment) as child:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+    ) as child:
         assert child.stdout is not None
         for line in child.stdout:
             figures = json.loads(line)

@@ -23,7 +23,7 @@ ISOLATIONS = ("fork", "spawn")
 
 
 def make_cell(**changes: Any) -> Cell:
-    protocol = dict(steady_min_s=0.0, steady_min_epochs=1, timeout_s=60.0, stall_s=30.0, memory=False)
+    protocol: dict[str, Any] = dict(steady_min_s=0.0, steady_min_epochs=1, timeout_s=60.0, stall_s=30.0, memory=False)
     protocol |= changes.pop("protocol", {})
     plain: dict[str, Any] = dict(
         framework="reference",

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.cell import BudgetSpec, Cell, DataSpec, OptimizerSpec
+from bench.engines import catalogue
 from bench.errors import Unavailable
 from bench.records import EpochRecord, RunRequest, Status, to_plain
 from bench.run import measure as measuring
@@ -122,7 +123,7 @@ def test_a_framework_that_cannot_be_imported_is_unavailable(tmp_path: Path, monk
     def broken(*_: Any) -> Any:
         raise ImportError("libfoo.so.3: cannot open shared object file")
 
-    monkeypatch.setattr(worker.catalogue, "engine_class", broken)
+    monkeypatch.setattr(catalogue, "engine_class", broken)
     with pytest.raises(Unavailable, match=r"libfoo\.so\.3"):
         worker.make_engine(make_cell(), 0)
     worker.work(make_request(tmp_path, make_cell()), isolation="spawn")
