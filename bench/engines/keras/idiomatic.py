@@ -1,0 +1,158 @@
+"""Keras as its tutorials write it: ``compile`` and one ``model.fit`` on NumPy arrays, with a per-batch loss history.
+
+One ``fit`` trains all epochs of a phase, so that what ``fit`` does once (its ``tf.data`` pipeline, its callbacks) is
+paid once, as in the tutorial. The window opens where ``fit`` enters an epoch and closes in the epoch's last callback.
+
+The tutorial's callback reads ``logs["loss"]``, which is the running mean of the epoch so far. Differences of running
+means are too coarse in float32, so ``logs`` carry each batch's own loss besides: ``compute_loss``, the method that
+Keras lets a model override, stores it in a metric of one number.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import keras
+import numpy as np
+
+from bench.engines.base import Epochs, FloatArray
+from bench.engines.keras.model import make_accuracy, make_layers, make_loss
+from bench.engines.keras.opening import KerasEngine
+from bench.workload.network import Weights
+
+# fit wants a number of epochs; the measuring loop ends it earlier.
+_ENDLESS = sys.maxsize
+
+
+class LastValue(keras.metrics.Metric):
+    """The last number it was given."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name=name)
+        self.last = self.add_variable((), initializer="zeros", name="last")
+
+    def update_state(self, value: Any) -> None:
+        """Forgets the number before."""
+        self.last.assign(value)
+
+    def result(self) -> Any:
+        """The number."""
+        return self.last.value
+
+
+class TellingModel(keras.Sequential):
+    """A ``Sequential`` whose logs hold each batch's own mean loss as ``batch_loss``."""
+
+    def __init__(self, layers: list[Any]) -> None:
+        super().__init__(layers)
+        self.batch_loss = LastValue("batch_loss")
+
+    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+        """The loss as Keras computes it, and remembered."""
+        loss = super().compute_loss(*args, **kwargs)
+        self.batch_loss.update_state(loss)
+        return loss
+
+
+class NothingToTrain(Exception):
+    """Leaves ``fit`` before its first step: Keras looks at ``stop_training`` only after one."""
+
+
+class BatchLossHistory(keras.callbacks.Callback):
+    """The tutorial's callback, one list per epoch, driven by the measuring loop."""
+
+    def __init__(self, epochs: Epochs) -> None:
+        super().__init__()
+        self.epochs = epochs
+        self.losses: list[float] = []
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Opens the first window; what follows is Keras' own epoch."""
+        if self.epochs.start() is None:
+            raise NothingToTrain
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Reads the loss, as the tutorial does: a wait for the device at every step."""
+        self.losses.append(logs["batch_loss"])
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Closes the window and opens the next."""
+        losses, self.losses = self.losses, []
+        self.epochs.finish(lambda: np.array(losses))
+        if self.epochs.start() is None:
+            self.model.stop_training = True
+
+
+class WarmUpEpoch:
+    """An epoch that nobody measures."""
+
+    def __init__(self, rows: int) -> None:
+        self.order: np.ndarray[Any, np.dtype[np.int64]] | None = np.arange(rows)
+
+    def start(self) -> np.ndarray[Any, np.dtype[np.int64]] | None:
+        """Once."""
+        return self.order
+
+    def finish(self, losses: Any) -> None:
+        """No more."""
+        self.order = None
+
+
+class KerasIdiomatic(KerasEngine):
+    """The front door. It shuffles natively, from Keras' seed; without shuffling it takes rows as they stand."""
+
+    loop = "idiomatic"
+
+    x: FloatArray
+    y: FloatArray
+
+    @property
+    def jit_compile(self) -> bool:
+        """What Keras' ``auto`` chooses: XLA on JAX always, on TensorFlow where there is an accelerator."""
+        return {"tensorflow": self.cell.device != "cpu", "jax": True, "torch": False}[keras.backend.backend()]
+
+    def make_model(self) -> keras.Model:
+        """The network."""
+        return TellingModel(make_layers(self.cell))
+
+    def build(self, weights: Weights) -> None:
+        """``compile``, and the metrics' variables: a graph that makes them is traced twice."""
+        super().build(weights)
+        self.model.compile(
+            optimizer=self.optimizer,
+            loss=make_loss(self.cell),
+            metrics=[make_accuracy(self.cell)],
+            jit_compile=self.jit_compile,
+        )
+
+    def load(self, x: FloatArray, y: FloatArray) -> None:
+        """NumPy arrays, as tutorials keep them."""
+        self.x, self.y = x, y[:, None]
+
+    def warm_up(self) -> None:
+        """A short epoch of one full batch and, where an epoch ends in one, the short batch."""
+        n, batch_size = self.cell.data.n_train, self.cell.batch_size
+        rows = batch_size + n % batch_size
+        self._fit(rows, WarmUpEpoch(rows))
+
+    def train(self, epochs: Epochs) -> None:
+        """One ``fit`` until ``epochs.start()`` answers None; the order it is given is Keras' own business here."""
+        try:
+            self._fit(self.cell.data.n_train, epochs)
+        except NothingToTrain:
+            return
+
+    def _fit(self, rows: int, epochs: Epochs) -> None:
+        self.model.fit(
+            self.x[:rows],
+            self.y[:rows],
+            batch_size=self.cell.batch_size,
+            epochs=_ENDLESS,
+            shuffle=self.cell.data.shuffle,
+            callbacks=[BatchLossHistory(epochs)],
+            verbose=0,
+        )
+
+
+ENGINE = KerasIdiomatic

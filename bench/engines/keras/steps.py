@@ -1,0 +1,47 @@
+"""What the loops written by hand share on TensorFlow: data on the device, and the step itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from bench.engines.base import FloatArray, StepEngine
+from bench.engines.keras.model import make_loss
+from bench.engines.keras.opening import KerasEngine
+from bench.workload.network import Weights
+
+
+class TensorFlowSteps(KerasEngine, StepEngine):
+    """Keras layers, loss and optimizer around a ``GradientTape``.
+
+    Attributes:
+        x, y: the training split on the device, (n, F) and (n, 1).
+    """
+
+    x: tf.Tensor
+    y: tf.Tensor
+
+    def build(self, weights: Weights) -> None:
+        """Model, optimizer and loss."""
+        super().build(weights)
+        self.loss = make_loss(self.cell)
+        self._variables = [variable.value for variable in self.model.trainable_variables]
+
+    def load(self, x: FloatArray, y: FloatArray) -> None:
+        """The whole split goes to the device."""
+        self.x, self.y = tf.constant(x), tf.constant(y[:, None])
+
+    def train_rows(self, rows: tf.Tensor) -> tf.Tensor:
+        """Gather, forward, loss, backward, update; returns the mean loss of the batch of these rows."""
+        x, y = tf.gather(self.x, rows), tf.gather(self.y, rows)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(self._variables)
+            loss = self.loss(y, self.model(x, training=True))
+        self.optimizer.apply(tape.gradient(loss, self._variables), self.model.trainable_variables)
+        return loss
+
+    def read_losses(self, losses: list[Any]) -> FloatArray:
+        """The losses on the host, shape (steps,)."""
+        packed: FloatArray = tf.stack(losses).numpy()
+        return packed
