@@ -103,17 +103,27 @@ def measure_memory(
     engine.train(OneEpoch(engine, conditions))
     peak_bytes = rss.peak_bytes() if reason is None else None
     allocator = _allocator_peak(engine, conditions)
+    over_bytes, over_reason = _rise(baseline_bytes, peak_bytes, reason)
     return MemoryRecord(
         baseline_rss_bytes=baseline_bytes,
         peak_rss_bytes=peak_bytes,
-        rss_over_baseline_bytes=None if baseline_bytes is None or peak_bytes is None else peak_bytes - baseline_bytes,
-        rss_reason=reason,
+        rss_over_baseline_bytes=over_bytes,
+        rss_reason=over_reason,
         device_peak_bytes=allocator.peak_bytes,
         device_peak_source=allocator.source,
         device_peak_reason=allocator.reason,
         isolation=isolation,
         steps=conditions.cell.steps_per_epoch,
     )
+
+
+def _rise(baseline: int | None, peak: int | None, reason: str | None) -> tuple[int | None, str | None]:
+    """Peak over baseline; None where the kernel, which counts pages in per-processor batches, saw no rise at all."""
+    if baseline is None or peak is None:
+        return None, reason
+    if peak <= baseline:
+        return None, "training needed less memory than the kernel's page counters resolve"
+    return peak - baseline, None
 
 
 def _allocator_peak(engine: Engine, conditions: Conditions) -> MemoryPeak:
