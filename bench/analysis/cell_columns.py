@@ -9,9 +9,17 @@ from typing import Any
 
 import pandas as pd
 
+from bench.analysis.columns import CELL
 from bench.cell import Cell
 from bench.workload.footprint import footprint
 from bench.workload.schedule import learning_rate
+
+
+_COLUMNS = [
+    *(column.name for column in CELL if column.name != "device_name"),  # known once a run has opened the device
+    *("budget_epochs", "budget_updates"),
+    *("model_bytes", "model_state_bytes", "model_data_bytes", "model_step_bytes"),
+]
 
 
 def describe(cells: Sequence[Cell], ids: Sequence[str], targets: Sequence[float | None]) -> pd.DataFrame:
@@ -26,7 +34,7 @@ def describe(cells: Sequence[Cell], ids: Sequence[str], targets: Sequence[float 
         {"cell_id": id_, "target_loss": target} | _settings(cell) | _model_bytes(cell)
         for cell, id_, target in zip(cells, ids, targets, strict=True)
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=_COLUMNS)
 
 
 def setting(cell: Cell) -> str:

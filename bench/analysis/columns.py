@@ -42,7 +42,7 @@ def _typed(values: Any, dtype: str) -> Any:
     return series.astype(dtype)
 
 
-_CELL = (
+CELL = (
     Column("cell_id", "str", "", "readable slug and hash of everything that can change the measurement"),
     Column("framework", "str", "", "pytorch, keras or reference"),
     Column("backend", "str", "", "Keras' backend; null for the others"),
@@ -110,7 +110,7 @@ _PARITY = (
 )
 
 RUNS = (
-    *_CELL,
+    *CELL,
     Column("round", "int64", "", "the pass over all cells, from 0; seeds weights and orders"),
     Column("order_in_round", "Int64", "", "its place in that pass; null for a run never started"),
     Column("status", "str", "", "how the run ended (bench.records.Status)"),
@@ -140,7 +140,7 @@ RUNS = (
 )
 
 CELLS = (
-    *_CELL,
+    *CELL,
     Column("n_planned", "int64", "", "runs the plan has for it"),
     Column("n_runs", "int64", "", "runs with a record"),
     Column("n_ok", "int64", "", "runs of status ok"),
