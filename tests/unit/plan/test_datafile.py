@@ -29,7 +29,7 @@ def write(path: Path, table: pd.DataFrame) -> Path:
     elif path.suffix == ".parquet":
         table.to_parquet(path, index=False)
     else:
-        np.savez(path, **{str(name): column.to_numpy() for name, column in table.items()})
+        np.savez(path, allow_pickle=False, **{str(name): column.to_numpy() for name, column in table.items()})
     return path
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from bench.cell import Cell
 from bench.config import read_config
-from bench.plan.estimate import calibrate, estimate_s
+from bench.plan.estimate import _COSTS, calibrate, estimate_s
 from bench.plan.plan import Plan, make_plan
 
 
@@ -41,8 +41,7 @@ def test_more_rounds_epochs_and_slower_machines_take_longer() -> None:
 def test_an_import_is_paid_once_where_a_template_forks_and_by_every_run_elsewhere() -> None:
     forked = estimate_s(plan(rounds=4), slowness=1)
     spawned = estimate_s(plan(rounds=4, device="gpu"), slowness=1)
-    imports = (4 * 3 - 1) * 2.5
-    assert spawned - forked == pytest.approx(imports)
+    assert spawned - forked == pytest.approx((4 * 3 - 1) * _COSTS["pytorch"].import_s)
 
 
 def test_the_memory_pass_is_paid_in_the_first_round_only() -> None:
