@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from bench.report import format as fmt
-from bench.report.figures.base import floats
+from bench.report.figures.base import floats, row_of_least, row_of_most
 from bench.report.figures.datatables import size_of
 from bench.report.view import View
 
@@ -39,9 +39,9 @@ def best_lines(view: View) -> tuple[Sequence[BestLine], int]:
 
 
 def _line(panel: str, cells: pd.DataFrame) -> BestLine:
-    fastest = cells.loc[floats(cells["samples_per_s"]).idxmax()]
+    fastest = row_of_most(cells, "samples_per_s")
     reached = cells[cells["time_to_target_s"].notna()]
-    soonest = reached.loc[floats(reached["time_to_target_s"]).idxmin()] if len(reached) else None
+    soonest = row_of_least(reached, "time_to_target_s") if len(reached) else None
     return BestLine(
         loop=str(fastest["family"]),
         setting=panel,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -101,15 +102,15 @@ def missing_runs(view: View) -> int:
 def absences(view: View) -> list[tuple[str, str]]:
     """What could not run here, and why: cells with the same reason together."""
     absent = view.cells[view.cells["status"] == Status.UNAVAILABLE.value]
-    backend = absent["backend"].fillna("")
-    grouped = absent.groupby([absent["framework"], backend, absent["device"], absent["reason"]], sort=True).size()
+    keys = absent[["framework", "backend", "device", "reason"]].fillna("")
     return [
-        (
-            f"{framework_label(framework, backend or None)} on {device_label(device)} ({fmt.plural(int(number), 'cell')})",
-            _reason(reason),
-        )
-        for (framework, backend, device, reason), number in grouped.items()
+        (_absent(framework, backend, device, number), _reason(reason))
+        for (framework, backend, device, reason), number in sorted(Counter(keys.itertuples(index=False)).items())
     ]
+
+
+def _absent(framework: str, backend: str, device: str, cells: int) -> str:
+    return f"{framework_label(framework, backend or None)} on {device_label(device)} ({fmt.plural(cells, 'cell')})"
 
 
 def endings(view: View, *, failed: bool) -> tuple[list[Ending], int]:
@@ -123,11 +124,10 @@ def endings(view: View, *, failed: bool) -> tuple[list[Ending], int]:
     missed = status == Status.TARGET_NOT_REACHED.value
     chosen = view.runs[~view.runs["measured"] if failed else missed]
     started = chosen[chosen["status"] != Status.UNAVAILABLE.value]
-    by_cell = started.groupby(["panel", "family", "batch_size", "cell_id", "status"], sort=True)
-    found = [_ending(view, runs) for _, runs in by_cell]
-    if failed:
-        found += _unavailable(chosen[chosen["status"] == Status.UNAVAILABLE.value])
-    return found[:_MOST_ENDINGS], max(0, len(found) - _MOST_ENDINGS)
+    by_cell = list(started.groupby(["panel", "family", "batch_size", "cell_id", "status"], sort=True))
+    found = [_ending(view, runs) for _, runs in by_cell[:_MOST_ENDINGS]]
+    absent = _unavailable(chosen[chosen["status"] == Status.UNAVAILABLE.value]) if failed else []
+    return [*found, *absent[:_MOST_ENDINGS]], max(0, len(by_cell) - _MOST_ENDINGS)
 
 
 def _squares(group: pd.DataFrame, sizes: Sequence[int]) -> list[Square]:
@@ -163,7 +163,9 @@ def _logs(view: View, cell_id: str, rounds: Sequence[int]) -> list[tuple[str, st
     """Round number and path of each log that is there, relative to the sweep's folder."""
     paths = [(round_, view.folder.run(cell_id, round_).log) for round_ in rounds[:_MOST_LOGS]]
     return [
-        (fmt.count(round_ + 1), path.relative_to(view.folder.path).as_posix()) for round_, path in paths if path.is_file()
+        (fmt.count(round_ + 1), path.relative_to(view.folder.path).as_posix())
+        for round_, path in paths
+        if path.is_file()
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -50,9 +51,9 @@ def costs(view: View) -> list[Cost]:
     ran = view.runs[view.runs["wall_s"].notna() & (floats(view.runs["wall_s"]) > 0)]
     names = [framework_label(str(f), None if fmt.is_missing(b) else str(b)) for f, b in _sides(ran)]
     groups = [(name, _seconds(group)) for name, group in ran.groupby(pd.Series(names, index=ran.index), sort=True)]
-    counted = {name: number for name, number in pd.Series(names).value_counts().items()}
+    counted = Counter(names)
     ordered = sorted(groups, key=lambda pair: -sum(pair[1].values()))
-    every = [_cost(str(name), counted[name], seconds) for name, seconds in ordered]
+    every = [_cost(str(name), counted[str(name)], seconds) for name, seconds in ordered]
     if len(ordered) > 1:
         together = {phase: sum(seconds[phase] for _, seconds in ordered) for phase in ordered[0][1]}
         every.insert(0, _cost("all together", len(ran), together))
@@ -83,6 +84,7 @@ def _total(runs: pd.DataFrame, column: str) -> float:
 def _cost(name: str, runs: int, seconds: dict[str, float]) -> Cost:
     total = sum(seconds.values())
     shares = [
-        Share(phase, fmt.duration(s) if s else fmt.MISSING, s / total, fmt.percent(s / total)) for phase, s in seconds.items()
+        Share(phase, fmt.duration(s) if s else fmt.MISSING, s / total, fmt.percent(s / total))
+        for phase, s in seconds.items()
     ]
     return Cost(name, fmt.count(runs), fmt.duration(total, total, total * 1.01), shares)

@@ -61,6 +61,9 @@ def _exhibit(view: View, kind: FigureKind) -> Exhibit:
 
 def _write(folder: SweepFolder, kind: FigureKind, figure: FigureBase, finding: str) -> str:
     whole = figure.get_figure(root=True)
+    # Laid out once, for both files.
+    whole.draw_without_rendering()
+    whole.set_layout_engine("none")
     vector, pixels = io.StringIO(), io.BytesIO()
     # Without a date both files are the same from build to build.
     whole.savefig(vector, format="svg", metadata={"Date": None})

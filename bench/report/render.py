@@ -15,7 +15,7 @@ from bench.report import format as fmt
 from bench.report.page import Page
 
 _TEMPLATES = Path(__file__).parent / "templates"
-# What means something to GitHub: markup, tables, HTML, mentions, issue numbers and bare links anywhere, lists at the start.
+# What GitHub reads as markup, tables, HTML, mentions, issue numbers or bare links anywhere, and as lists at the start.
 _MARKDOWN = re.compile(r"[\\`*\[\]<>#|~$@&]|(?<![a-z0-9])_|_(?![a-z0-9])|:(?=//)|(?<=www)\.|^[-=+]", re.IGNORECASE)
 _NUMBERED = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
 

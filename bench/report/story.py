@@ -6,8 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.analysis.verdict import (
-    FASTEST_PER_SAMPLE, FASTEST_TO_TARGET, SMALLEST_MEMORY, Choice, Finding, Recommendation, Rival,
-)  # fmt: skip
+    FASTEST_PER_SAMPLE,
+    FASTEST_TO_TARGET,
+    SMALLEST_MEMORY,
+    Choice,
+    Finding,
+    Recommendation,
+    Rival,
+)
 from bench.report import format as fmt
 from bench.report.view import Family, View, device_label
 
@@ -82,9 +88,20 @@ def headline(view: View) -> str:
 
 
 def _headline(finding: Finding, winner: Choice) -> str:
+    """Without intervals, which the answers below it have; the digits shown respect them all the same."""
     rival = finding.other_framework
-    lead = f", {_lead(finding, rival)}" if rival is not None else ""
-    return f"{choice_label(winner)} {_HEADLINES[finding.kind]}: {_value(finding)}{lead}."
+    known = rival is not None and rival.ratio is not None
+    lead = f", {_short_lead(finding, rival)}" if rival is not None and known else ""
+    text = fmt.samples_per_s if finding.kind == FASTEST_PER_SAMPLE else fmt.duration
+    value = text(winner.value, winner.low, winner.high)
+    return f"{choice_label(winner)} {_HEADLINES[finding.kind]}: {value}{lead}."
+
+
+def _short_lead(finding: Finding, rival: Rival) -> str:
+    if _ties_with(rival):
+        return f"not clearly better than {choice_label(rival.choice)}"
+    ratio = fmt.ratio(rival.ratio, rival.low, rival.high)
+    return f"{ratio} {_BETTER[finding.kind]} {choice_label(rival.choice)}"
 
 
 def choice_label(choice: Choice) -> str:

@@ -81,7 +81,8 @@ def look(framework: str, backend: str | None, loop: str) -> Look:
 def drawing() -> Iterator[None]:
     """The settings every figure is drawn and saved under; nothing of the caller's own settings leaks in or out."""
     with mpl.rc_context(), sns.axes_style("ticks"):
-        mpl.rcParams.update(_settings())
+        for name, value in _settings().items():
+            mpl.rcParams[name] = value
         yield
 
 
@@ -90,7 +91,7 @@ def _spare(choices: tuple[Any, ...], name: str) -> Any:
     return choices[sum(name.encode()) % len(choices)]
 
 
-def _settings() -> dict[str, Any]:
+def _settings() -> dict[Any, Any]:
     return {
         "svg.fonttype": "none",
         "svg.hashsalt": "bench",

@@ -82,4 +82,3 @@ def _themed(style: str, variables: Mapping[str, str]) -> str:
     for colour, variable in variables.items():
         style = style.replace(colour, f"var({variable}, {colour})")
     return _FONT_FAMILY.sub("font-family: inherit", style)
-

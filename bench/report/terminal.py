@@ -1,4 +1,4 @@
-"""The end of a sweep on a terminal or in a log: the best of each loop, the verdict, what failed, where the report lies."""
+"""The end of a sweep on a terminal or in a log: the best of each loop, the verdict, how runs ended, the report."""
 
 from __future__ import annotations
 

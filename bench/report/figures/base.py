@@ -6,7 +6,9 @@ import math
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
@@ -64,7 +66,9 @@ def figure_with_title(title: str, subtitle: str, *, height: float) -> SubFigure:
     lines = _wrapped(subtitle.split(_SEPARATOR))
     heading_in = (_TITLE_PT + _LINE_PT * len(lines) + 18) / 72
     figure = Figure(figsize=(style.FULL_WIDTH, height + heading_in), layout="constrained")
-    heading, body = figure.subfigures(2, 1, height_ratios=[heading_in, height])
+    halves = figure.subfigures(2, 1, height_ratios=[heading_in, height])
+    heading, body = np.asarray(halves).tolist()
+    assert isinstance(body, SubFigure)
     top, below = 1 - 7 / 72 / heading_in, 1 - (_TITLE_PT + 14) / 72 / heading_in
     heading.text(0.008, top, title, va="top", fontsize=_TITLE_PT, fontweight="bold", color=style.INK)
     heading.text(0.008, below, "\n".join(lines), va="top", color=style.MUTED, linespacing=1.25)
@@ -157,6 +161,16 @@ def ranked(panels: Sequence[Panel], column: str, *, ascending: bool = False) -> 
 def floats(values: pd.Series[float]) -> pd.Series[float]:
     """Nullable numbers as floats with NaN, which is what drawing understands."""
     return pd.to_numeric(values).astype("float64")
+
+
+def row_of_least(table: pd.DataFrame, column: str) -> pd.Series[Any]:
+    """The first row with the least value of the column."""
+    return table.iloc[int(np.nanargmin(floats(table[column]).to_numpy()))]
+
+
+def row_of_most(table: pd.DataFrame, column: str) -> pd.Series[Any]:
+    """The first row with the largest value of the column."""
+    return table.iloc[int(np.nanargmax(floats(table[column]).to_numpy()))]
 
 
 def _last_value(cells: pd.DataFrame, column: str) -> float:

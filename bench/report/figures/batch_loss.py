@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 from bench.report import format as fmt
 from bench.report import style
 from bench.report.figures.base import (
-    DataTable, FigureKind, figure_with_title, floats,
-)  # fmt: skip
+    DataTable,
+    FigureKind,
+    figure_with_title,
+    floats,
+)
 from bench.report.view import Family, Panel, View, conditions
 
 _TITLE = "Mini-Batch Loss per Batch"
@@ -117,7 +120,9 @@ def _draw_own(axes: Axes, trace: Trace, place: int) -> None:
     """The first line wide and pale, the next thin and strong: two noisy lines stay apart without colour."""
     own = decimated(trace.steps, "loss")
     width, alpha = _OWN_LINES[min(place, len(_OWN_LINES) - 1)]
-    axes.plot(_numbers(own["step"]), _numbers(own["loss"]), color=trace.family.look.colour, linewidth=width, alpha=alpha)
+    axes.plot(
+        _numbers(own["step"]), _numbers(own["loss"]), color=trace.family.look.colour, linewidth=width, alpha=alpha
+    )
 
 
 def _draw_running_mean(axes: Axes, trace: Trace) -> None:
@@ -135,7 +140,7 @@ def _draw_running_mean(axes: Axes, trace: Trace) -> None:
 
 
 def _numbers(values: pd.Series[float]) -> NDArray[np.float64]:
-    return floats(values).to_numpy()
+    return np.asarray(floats(values), dtype=np.float64)
 
 
 def _handles(place: int, trace: Trace) -> list[Line2D]:

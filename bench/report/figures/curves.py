@@ -15,8 +15,14 @@ from matplotlib.ticker import FuncFormatter, LogLocator
 
 from bench.report import style
 from bench.report.figures.base import (
-    axes_grid, batch_axis, family_legend, figure_with_title, floats, note_handle, ranked,
-)  # fmt: skip
+    axes_grid,
+    batch_axis,
+    family_legend,
+    figure_with_title,
+    floats,
+    note_handle,
+    ranked,
+)
 from bench.report.view import Family, Panel, View, conditions
 
 # Beyond this many points a scatter is a smear and the file heavy; evenly chosen rounds are drawn.
@@ -68,8 +74,8 @@ def draw_curve(axes: Axes, family: Family, cells: pd.DataFrame, column: str, *, 
     look = family.look
     sns.lineplot(
         x=cells["batch_size"].astype("int64"), y=floats(cells[column]), ax=axes, color=look.colour, marker=look.marker,
-        linestyle=look.linestyle, linewidth=1.8 + 1.9 * above, markersize=5.5 + 2.4 * above, estimator=None, errorbar=None, legend=False, markeredgecolor=style.CARD,
-        markeredgewidth=0.6, zorder=3,
+        linestyle=look.linestyle, linewidth=1.8 + 1.9 * above, markersize=5.5 + 2.4 * above, estimator=None,
+        errorbar=None, legend=False, markeredgecolor=style.CARD, markeredgewidth=0.6, zorder=3,
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,15 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from bench.report import format as fmt
 from bench.report import style
 from bench.report.figures.base import (
-    DataTable, FigureKind, family_legend, figure_with_title, floats, note_handle,
-)  # fmt: skip
+    DataTable,
+    FigureKind,
+    family_legend,
+    figure_with_title,
+    floats,
+    note_handle,
+    row_of_least,
+    row_of_most,
+)
 from bench.report.figures.datatables import cell_table
 from bench.report.view import Family, Panel, View, conditions
 
@@ -114,10 +122,11 @@ def _draw_curves(axes: Axes, panel: Panel, curves: pd.DataFrame, clock: _Clock) 
 def _draw_curve(axes: Axes, family: Family, curve: pd.DataFrame, clock: _Clock, *, above: int) -> None:
     thinned = curve.iloc[:: math.ceil(len(curve) / _MOST_EPOCHS_DRAWN) or 1]
     look = family.look
+    every = max(1, len(thinned) // 5)
     axes.plot(
         thinned[clock.column].to_numpy(dtype=float), thinned["loss"].to_numpy(dtype=float), color=look.colour,
-        linestyle=look.linestyle, marker=look.marker, markersize=3.6 + 1.2 * above, linewidth=1.3 + 0.9 * above, markevery=max(1, len(thinned) // 5),
-        markeredgecolor=style.CARD, markeredgewidth=0.4,
+        linestyle=look.linestyle, marker=look.marker, markersize=3.6 + 1.2 * above,
+        linewidth=1.3 + 0.9 * above, markevery=every, markeredgecolor=style.CARD, markeredgewidth=0.4,
     )  # fmt: skip
 
 
@@ -134,14 +143,17 @@ def _target(view: View, panel: Panel) -> float | None:
 def _finding(view: View) -> str:
     cells = view.panels[0].cells
     final = cells.assign(loss=floats(cells["final_train_loss"])).dropna(subset=["loss"])
-    by_size = final.groupby("batch_size")["loss"].median()
-    panel = view.panels[0]
-    best, worst = int(by_size.idxmin()), int(by_size.idxmax())
+    by_size = final.groupby("batch_size")["loss"].median().reset_index()
+    best, worst = row_of_least(by_size, "loss"), row_of_most(by_size, "loss")
     return (
-        f"With this budget the training loss ended lowest at batch {panel.size_label(best)} "
-        f"({fmt.loss(by_size[best])}) and highest at batch {panel.size_label(worst)} ({fmt.loss(by_size[worst])}): "
+        f"With this budget the training loss ended lowest at batch {_size(view, best)} ({fmt.loss(best['loss'])}) "
+        f"and highest at batch {_size(view, worst)} ({fmt.loss(worst['loss'])}): "
         "a fixed number of epochs gives large batches few updates."
     )
+
+
+def _size(view: View, row: pd.Series[Any]) -> str:
+    return view.panels[0].size_label(int(row["batch_size"]))
 
 
 def _table(view: View) -> DataTable:

@@ -12,8 +12,14 @@ from matplotlib.figure import SubFigure
 from bench.report import format as fmt
 from bench.report import style
 from bench.report.figures.base import (
-    DataTable, FigureKind, axes_grid, batch_axis, family_legend, figure_with_title, floats,
-)  # fmt: skip
+    DataTable,
+    FigureKind,
+    axes_grid,
+    batch_axis,
+    family_legend,
+    figure_with_title,
+    floats,
+)
 from bench.report.figures.curves import draw_curve, value_axis
 from bench.report.figures.datatables import cell_table
 from bench.report.view import Family, Panel, View, budget_label, workload_label
@@ -82,7 +88,9 @@ def _absence(view: View) -> str:
 
 def _subtitle(view: View, panel: Panel) -> str:
     cell = view.plans[str(panel.cells.iloc[0]["cell_id"])]
-    return f"{panel.label} · {workload_label(cell)} · {budget_label(cell)} · one memory pass per cell, outside the timing"
+    return (
+        f"{panel.label} · {workload_label(cell)} · {budget_label(cell)} · one memory pass per cell, outside the timing"
+    )
 
 
 def _finding(view: View) -> str:

@@ -17,7 +17,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from bench.report import format as fmt
 from bench.report import style
-from bench.report.figures.base import DataTable, FigureKind, figure_with_title, floats
+from bench.report.figures.base import DataTable, FigureKind, figure_with_title, row_of_least, row_of_most
 from bench.report.figures.datatables import MOST_ROWS
 from bench.report.view import View, conditions, framework_label
 
@@ -26,7 +26,7 @@ _MOST_ROWS = 10
 _MOST_COLUMNS = 14
 _ROW_IN = 0.62
 # Below this, both colours would be nearly white and the scale would dramatise noise.
-_LEAST_LOG2 = 1.0
+_LEAST_LOG2 = 1
 _MARKS = {"tie": "tie", "inconclusive": "open", "faster": "", "slower": ""}
 # Keras' blue over a light grey to PyTorch's vermillion: the families' own colours, safe for every colour blindness.
 # One step beside them, because a page in the dark lightens the families' colours and must leave these squares alone.
@@ -42,13 +42,13 @@ def _draw(view: View) -> SubFigure | str:
     ratios = _grid(shown, "ratio")
     figure = figure_with_title(_TITLE, _subtitle(view), height=1.15 + _ROW_IN * len(ratios))
     axes = figure.subplots()
-    _draw_squares(axes, np.log2(ratios.astype("float64")), _annotations(shown, ratios), view)
+    _draw_squares(axes, ratios.astype("float64").map(math.log2), _annotations(shown, ratios), view)
     return figure
 
 
 def _draw_squares(axes: Axes, logs: pd.DataFrame, texts: pd.DataFrame, view: View) -> None:
     # Symmetric limits put 1 in the middle; seaborn's own `center` calls what this matplotlib deprecates.
-    limit = max(_LEAST_LOG2, math.ceil(float(np.nanmax(np.abs(logs.to_numpy())))))
+    limit = max(_LEAST_LOG2, math.ceil(float(logs.abs().max(axis=None))))
     sns.heatmap(
         logs, ax=axes, cmap=_DIVERGING, vmin=-limit, vmax=limit, annot=texts, fmt="", linewidths=1.5,
         linecolor=style.CARD, annot_kws={"fontsize": style.TEXT_PT, "linespacing": 1.15}, rasterized=False,
@@ -57,14 +57,14 @@ def _draw_squares(axes: Axes, logs: pd.DataFrame, texts: pd.DataFrame, view: Vie
     axes.set(xlabel=f"batch size (samples per step{_full_size(view)})", ylabel="")
     axes.tick_params(length=0)
     axes.set_yticklabels(logs.index, rotation=0)
-    axes.set_xticklabels([_size_label(view, size) for size in logs.columns], rotation=0)
+    axes.set_xticklabels([_size_label(view, int(size)) for size in logs.columns], rotation=0)
     axes.grid(visible=False)
     _readable_texts(axes)
     _label_scale(axes.collections[0].colorbar, limit)
 
 
 def _readable_texts(axes: Axes) -> None:
-    colours = axes.collections[0].get_facecolors()
+    colours = axes.collections[0].get_facecolor()
     filled = [text for text in axes.texts if text.get_text()]
     for text in filled:
         column, row = (int(place) for place in text.get_position())
@@ -86,10 +86,10 @@ def _label_scale(scale: Colorbar | None, limit: int) -> None:
     scale.locator = FixedLocator(ticks)
     scale.formatter = FuncFormatter(lambda power, _position: f"{fmt.setting(2.0**power)}×")
     scale.ax.yaxis.set_minor_locator(NullLocator())
-    scale.set_label("PyTorch / Keras (ratio of samples/s)\nKeras faster  ←  1×  →  PyTorch faster", fontsize=8.5)
+    scale.set_label("PyTorch / Keras (ratio of samples/s)\nKeras faster  ←  1×  →  PyTorch faster", fontsize=9)
     # As drawn by default it is a raster image, which scales badly and would be a second file inside the page.
     scale.solids.set(rasterized=False, edgecolor="face")  # type: ignore[union-attr]
-    scale.outline.set_visible(False)  # type: ignore[operator]
+    scale.outline.set_visible(False)
     scale.update_ticks()
 
 
@@ -116,7 +116,7 @@ def _row_label(row: pd.Series[Any], several: bool) -> str:
 def _grid(shown: pd.DataFrame, column: str) -> pd.DataFrame:
     grid = shown.pivot_table(index="row", columns="batch_size", values=column, aggfunc="first", sort=True)
     ordered = sorted(grid.index, key=lambda label: (label.startswith("fastest"), label))
-    return grid.loc[ordered[:_MOST_ROWS], _spread(list(grid.columns))]
+    return grid.reindex(index=ordered[:_MOST_ROWS], columns=_spread([int(size) for size in grid.columns]))
 
 
 def _spread(sizes: list[int]) -> list[int]:
@@ -170,8 +170,7 @@ def _finding(view: View) -> str:
 
 
 def _extremes(judged: pd.DataFrame) -> str:
-    ratios = floats(judged["ratio"])
-    low, high = judged.loc[ratios.idxmin()], judged.loc[ratios.idxmax()]
+    low, high = row_of_least(judged, "ratio"), row_of_most(judged, "ratio")
     return (
         f"The ratio runs from {_ratio(low)} at batch {fmt.count(low['batch_size'])} "
         f"to {_ratio(high)} at batch {fmt.count(high['batch_size'])}."

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
+from matplotlib.lines import Line2D
 
 from bench.report import format as fmt
 from bench.report import style
 from bench.report.figures.base import (
-    DataTable, FigureKind, axes_grid, batch_axis, family_legend, figure_with_title, floats, note_handle,
-)  # fmt: skip
+    DataTable,
+    FigureKind,
+    axes_grid,
+    batch_axis,
+    family_legend,
+    figure_with_title,
+    floats,
+    note_handle,
+    row_of_least,
+)
 from bench.report.figures.curves import draw_curve, value_axis
 from bench.report.figures.datatables import cell_table
 from bench.report.view import Family, Panel, View, conditions
@@ -91,7 +101,7 @@ def _perfect_scaling(axes: Axes, panel: Panel) -> None:
     axes.set_ylim(min(limits[0], 0.7 * float(floats(reached["steps_to_target"]).min())), limits[1] * 1.5)
 
 
-def _explanations(panel: Panel) -> list[object]:
+def _explanations(panel: Panel) -> list[Line2D]:
     perfect = note_handle("perfect scaling: twice the batch,\nhalf the steps", dashes=(4, 3), linewidth=1.1)
     missed = note_handle(
         "not reached within the budget:\nmore than this", linestyle="none", marker="o", markerfacecolor=style.CARD
@@ -117,15 +127,20 @@ def _nothing_reached(view: View, panel: Panel) -> str:
 def _finding(view: View) -> str:
     cells = view.panels[0].cells
     reached = cells[cells["time_to_target_s"].notna()]
-    quickest = reached.loc[floats(reached["time_to_target_s"]).idxmin()]
-    fewest = reached.loc[floats(reached["steps_to_target"]).idxmin()]
+    quickest = row_of_least(reached, "time_to_target_s")
+    fewest = row_of_least(reached, "steps_to_target")
     missed = len(cells) - len(reached)
-    return (
-        f"Quickest: {quickest['family']} at batch {fmt.count(quickest['batch_size'])}, "
-        f"{fmt.duration(quickest['time_to_target_s'], quickest['time_to_target_s_low'], quickest['time_to_target_s_high'])}. "
-        f"Fewest steps: {fmt.steps(fewest['steps_to_target'])} at batch {fmt.count(fewest['batch_size'])}. "
-        + (f"{fmt.count(missed)} of {fmt.plural(len(cells), 'cell')} did not reach the target." if missed else "")
-    ).strip()
+    sentences = [
+        f"Quickest: {quickest['family']} at batch {fmt.count(quickest['batch_size'])}, {_short_time(quickest)}.",
+        f"Fewest steps: {fmt.steps(fewest['steps_to_target'])} at batch {fmt.count(fewest['batch_size'])}.",
+    ]
+    if missed:
+        sentences.append(f"{fmt.count(missed)} of {fmt.plural(len(cells), 'cell')} did not reach the target.")
+    return " ".join(sentences)
+
+
+def _short_time(row: pd.Series[Any]) -> str:
+    return fmt.duration(row["time_to_target_s"], row["time_to_target_s_low"], row["time_to_target_s_high"])
 
 
 def _table(view: View) -> DataTable:
@@ -134,7 +149,9 @@ def _table(view: View) -> DataTable:
         {
             "time to target": _time,
             "with first step": lambda row: fmt.duration(row["time_to_target_cold_s"]),
-            "steps": lambda row: fmt.steps(row["steps_to_target"]) if _reached(row) else f"> {fmt.count(row['updates'])}",
+            "steps": lambda row: (
+                fmt.steps(row["steps_to_target"]) if _reached(row) else f"> {fmt.count(row['updates'])}"
+            ),
             "epochs": lambda row: fmt.steps(row["epochs_to_target"]),
             "final validation loss": lambda row: fmt.loss(row["final_val_loss"]),
             "validation accuracy": lambda row: fmt.percent(row["final_val_accuracy"]),
@@ -142,11 +159,11 @@ def _table(view: View) -> DataTable:
     )
 
 
-def _time(row: pd.Series[float]) -> str:
+def _time(row: pd.Series[Any]) -> str:
     return fmt.duration_interval(row["time_to_target_s"], row["time_to_target_s_low"], row["time_to_target_s_high"])
 
 
-def _reached(row: pd.Series[float]) -> bool:
+def _reached(row: pd.Series[Any]) -> bool:
     return not fmt.is_missing(row["steps_to_target"])
 
 
