@@ -24,8 +24,9 @@ def test_the_contract_holds_on(backend: str) -> None:
     if missing:
         pytest.skip(f"{', '.join(missing)} not installed")
     suite = Path(__file__).with_name("test_engines.py")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(suite)]
-    environment = os.environ | catalogue.environment_variables("keras", backend, 1) | {KERAS_BACKEND_VARIABLE: backend}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(suite)]
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    environment = ours | catalogue.environment_variables("keras", backend, 1) | {KERAS_BACKEND_VARIABLE: backend}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
     assert " passed" in done.stdout
