@@ -36,6 +36,7 @@ from bench.workload.schedule import batch_bounds, learning_rate
 
 OUTCOME, TRACE, HEARTBEAT = "outcome.json", "trace.npz", "heartbeat"
 _HEARTBEAT_S = 1.0
+_NO_PROBABILITY = "all elements of input should be between 0 and 1"  # torch's BCELoss, of a NaN
 
 
 def main(arguments: list[str]) -> int:
@@ -102,9 +103,11 @@ def make_engine(cell: Cell, round_: int) -> Engine:
 
 
 def status_of(error: Exception) -> Status:
-    """``oom`` for an exception that says so, in any framework's words; else ``error``."""
-    out_of_memory = isinstance(error, MemoryError) or says_out_of_memory(f"{type(error).__name__}: {error}")
-    return Status.OOM if out_of_memory else Status.ERROR
+    """``oom`` or ``diverged`` for an exception that says so, in any framework's words; else ``error``."""
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, MemoryError) or says_out_of_memory(text):
+        return Status.OOM
+    return Status.DIVERGED if _NO_PROBABILITY in text else Status.ERROR
 
 
 def heartbeat(path: Path) -> Callable[[], None]:

@@ -83,10 +83,11 @@ def test_epoch_columns_are_nan_where_nothing_was_evaluated() -> None:
         (RuntimeError("CUDA out of memory. Tried to allocate 20 GiB"), Status.OOM),
         (RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate"), Status.OOM),
         (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), Status.OOM),
+        (RuntimeError("all elements of input should be between 0 and 1"), Status.DIVERGED),
         (ValueError("shapes do not match"), Status.ERROR),
     ],
 )
-def test_an_exception_that_blames_memory_is_oom(error: Exception, status: Status) -> None:
+def test_an_exception_is_judged_by_what_it_says(error: Exception, status: Status) -> None:
     assert worker.status_of(error) is status
 
 
