@@ -14,7 +14,6 @@ from bench.cell import Cell
 from bench.workload.footprint import footprint
 from bench.workload.schedule import learning_rate
 
-
 _COLUMNS = [
     *(column.name for column in CELL if column.name != "device_name"),  # known once a run has opened the device
     *("budget_epochs", "budget_updates"),

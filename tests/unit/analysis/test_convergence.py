@@ -19,7 +19,7 @@ def training(*runs: list[float]) -> pd.DataFrame:
         for epoch, loss in enumerate(losses)
     ]
     table = pd.DataFrame(rows, columns=["run", "epoch", "updates", "window_ns", "train_loss"])
-    return table.astype({name: "int64" for name in table.columns} | {"train_loss": "float64"})
+    return table.astype(dict.fromkeys(table.columns, "int64") | {"train_loss": "float64"})
 
 
 def test_the_first_evaluation_at_or_below_the_target_counts() -> None:
