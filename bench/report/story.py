@@ -66,13 +66,13 @@ def answers(view: View) -> list[Answer]:
     """All questions, for every device and workload."""
     findings = view.verdict.findings
     several = len({(finding.device, finding.workload) for finding in findings}) > 1
-    return [_answer(finding, several=several) for finding in findings[:_MOST_ANSWERS]]
+    return [_answer(view, finding, several=several) for finding in findings[:_MOST_ANSWERS]]
 
 
 def advice(view: View) -> list[Advice]:
     """What to do, for every device and workload."""
     several = len(view.verdict.recommendations) > 1
-    return [_advised(found, several=several) for found in view.verdict.recommendations[: _MOST_ANSWERS // 3]]
+    return [_advised(view, found, several=several) for found in view.verdict.recommendations[: _MOST_ANSWERS // 3]]
 
 
 def headline(view: View) -> str:
@@ -84,29 +84,31 @@ def headline(view: View) -> str:
     here = [f for f in view.verdict.findings if (f.device, f.workload) == (first.device, first.workload)]
     decided = [f for f in here if f.winner is not None and f.kind in _HEADLINES]
     where = f"{_setting(first.device, first.workload)}: " if len(recommendations) > 1 else ""
-    return where + " ".join(_headline(finding, finding.winner) for finding in decided if finding.winner)
+    return where + " ".join(_headline(view, finding, finding.winner) for finding in decided if finding.winner)
 
 
-def _headline(finding: Finding, winner: Choice) -> str:
+def _headline(view: View, finding: Finding, winner: Choice) -> str:
     """Without intervals, which the answers below it have; the digits shown respect them all the same."""
     rival = finding.other_framework
     known = rival is not None and rival.ratio is not None
-    lead = f", {_short_lead(finding, rival)}" if rival is not None and known else ""
+    lead = f", {_short_lead(view, finding, rival)}" if rival is not None and known else ""
     text = fmt.samples_per_s if finding.kind == FASTEST_PER_SAMPLE else fmt.duration
     value = text(winner.value, winner.low, winner.high)
-    return f"{choice_label(winner)} {_HEADLINES[finding.kind]}: {value}{lead}."
+    return f"{choice_label(view, winner)} {_HEADLINES[finding.kind]}: {value}{lead}."
 
 
-def _short_lead(finding: Finding, rival: Rival) -> str:
+def _short_lead(view: View, finding: Finding, rival: Rival) -> str:
     if _ties_with(rival):
-        return f"not clearly better than {choice_label(rival.choice)}"
+        return f"not clearly better than {choice_label(view, rival.choice)}"
     ratio = fmt.ratio(rival.ratio, rival.low, rival.high)
-    return f"{ratio} {_BETTER[finding.kind]} {choice_label(rival.choice)}"
+    return f"{ratio} {_BETTER[finding.kind]} {choice_label(view, rival.choice)}"
 
 
-def choice_label(choice: Choice) -> str:
+def choice_label(view: View, choice: Choice) -> str:
     """``PyTorch eager at batch 32``, ``Keras compiled at batch full (1,000)``."""
-    return f"{Family(choice.framework, choice.backend, choice.loop).label} at batch {_size(choice)}"
+    setting = view.setting_of(choice.cell_id)
+    label = f"{Family(choice.framework, choice.backend, choice.loop).label} at batch {_size(choice)}"
+    return f"{label} ({setting})" if setting else label
 
 
 def value_label(kind: str, choice: Choice) -> str:
@@ -118,22 +120,22 @@ def value_label(kind: str, choice: Choice) -> str:
     return fmt.memory(choice.value)
 
 
-def _answer(finding: Finding, *, several: bool) -> Answer:
+def _answer(view: View, finding: Finding, *, several: bool) -> Answer:
     question = _QUESTIONS[finding.kind] + (f" · {_setting(finding.device, finding.workload)}" if several else "")
     if finding.winner is None:
         return Answer(question, reason=fmt.one_line(finding.reason, fmt.REASON_LENGTH))
     rivals = [rival for rival in (finding.other_framework, finding.runner_up) if rival is not None]
-    leads = list(dict.fromkeys(_lead(finding, rival) for rival in rivals))
+    leads = list(dict.fromkeys(_lead(view, finding, rival) for rival in rivals))
     return Answer(
         question,
-        winner=choice_label(finding.winner),
+        winner=choice_label(view, finding.winner),
         value=_value(finding),
         lead=_sentence("; ".join(leads)),
-        ties=_ties(finding),
+        ties=_ties(view, finding),
     )
 
 
-def _advised(found: Recommendation, *, several: bool) -> Advice:
+def _advised(view: View, found: Recommendation, *, several: bool) -> Advice:
     where = f"For {_setting(found.device, found.workload)}: use" if several else "Use"
     finding, choice = found.based_on, found.choice
     gains = {
@@ -141,8 +143,10 @@ def _advised(found: Recommendation, *, several: bool) -> Advice:
         FASTEST_PER_SAMPLE: f"it trained the most samples per second, {_value(finding)}",
     }
     rival = finding.other_framework
-    equal = f" {choice_label(rival.choice)} is not clearly worse." if rival is not None and _ties_with(rival) else ""
-    text = f"{where} {choice_label(choice)}: {gains[finding.kind]}.{equal}"
+    equal = (
+        f" {choice_label(view, rival.choice)} is not clearly worse." if rival is not None and _ties_with(rival) else ""
+    )
+    text = f"{where} {choice_label(view, choice)}: {gains[finding.kind]}.{equal}"
     return Advice(text, [_sentence(fmt.one_line(caveat.text, fmt.REASON_LENGTH)) for caveat in found.caveats])
 
 
@@ -155,20 +159,22 @@ def _value(finding: Finding) -> str:
     return value_label(finding.kind, finding.winner)
 
 
-def _lead(finding: Finding, rival: Rival) -> str:
-    other = choice_label(rival.choice)
+def _lead(view: View, finding: Finding, rival: Rival) -> str:
+    other = choice_label(view, rival.choice)
     if rival.ratio is None:
         return f"not comparable with {other}, which no round measured beside it"
     if finding.kind == SMALLEST_MEMORY:
         return f"against {fmt.memory(rival.choice.value)} for {other}"
-    return f"{fmt.ratio_interval(rival.ratio, rival.low, rival.high)} {_BETTER[finding.kind]} {other}"
+    ratio = fmt.ratio_interval(rival.ratio, rival.low, rival.high)
+    once = "" if rival.low is not None else f" ({fmt.plural(rival.n, 'round')}, no interval)"
+    return f"{ratio} {_BETTER[finding.kind]} {other}{once}"
 
 
-def _ties(finding: Finding) -> str:
+def _ties(view: View, finding: Finding) -> str:
     tied = finding.tied_with
     if not tied:
         return ""
-    names = [choice_label(rival.choice) for rival in tied[:_MOST_TIES]]
+    names = [choice_label(view, rival.choice) for rival in tied[:_MOST_TIES]]
     if len(tied) > _MOST_TIES:
         names.append(f"{fmt.count(len(tied) - _MOST_TIES)} more")
     word = "Tied with" if all(rival.verdict == "tie" for rival in tied) else "Not clearly better than"

@@ -99,6 +99,16 @@ class View:
         sizes = measured.groupby("panel", sort=True).size().sort_values(ascending=False, kind="stable")
         return [Panel(str(label), measured[measured["panel"] == label]) for label in sizes.index]
 
+    @cached_property
+    def _panel_of(self) -> dict[str, str]:
+        return dict(zip(self.cells["cell_id"].astype(str), self.cells["panel"].astype(str), strict=True))
+
+    def setting_of(self, cell_id: str) -> str:
+        """What tells the cell from others of its family and batch size; empty where nothing needs to."""
+        panel = self._panel_of.get(cell_id, "")
+        _, _, settings = panel.partition(" · ")
+        return settings
+
     @property
     def shown_panels(self) -> list[Panel]:
         """As many panels as a figure can hold."""
@@ -201,7 +211,13 @@ def _varying_settings(plans: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
         # A setting that follows from those already named (the rows of a data set, say) tells nothing more.
         if _distinct(flat, [*names, name]) > _distinct(flat, names):
             names.append(name)
-    return {id_: [f"{name}={fmt.one_line(plan.get(name), 24)}" for name in names] for id_, plan in flat.items()}
+    return {id_: [f"{_short(name)}={fmt.one_line(plan.get(name), 24)}" for name in names] for id_, plan in flat.items()}
+
+
+def _short(name: str) -> str:
+    """``optimizer.lr`` is ``lr`` to its reader, ``data.name`` is ``data``."""
+    group, _, last = name.rpartition(".")
+    return group if last == "name" else last
 
 
 def _telling(name: str) -> tuple[bool, str]:

@@ -100,6 +100,9 @@ def value_axis(axes: Axes, label: str, tick: Callable[[float, int], str]) -> Non
     """A log axis with readable numbers on its powers of ten, and on 2 and 5 where it spans little."""
     axes.set_ylabel(label)
     low, high = axes.get_ylim()
+    if high < 1.5 * low:  # one value, or nearly one: an axis that zooms in on it would show noise, or nothing
+        low, high = low / 1.5, high * 1.5
+        axes.set_ylim(low, high)
     narrow = high / low < 400
     axes.yaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0) if narrow else (1.0,)))
     axes.yaxis.set_major_formatter(FuncFormatter(tick))

@@ -48,7 +48,7 @@ def _draw(view: View) -> SubFigure | str:
 
 def _draw_squares(axes: Axes, logs: pd.DataFrame, texts: pd.DataFrame, view: View) -> None:
     # Symmetric limits put 1 in the middle; seaborn's own `center` calls what this matplotlib deprecates.
-    limit = max(_LEAST_LOG2, math.ceil(float(logs.abs().max(axis=None))))
+    limit = max(_LEAST_LOG2, math.ceil(float(np.nanmax(logs.abs().to_numpy(np.float64)))))
     sns.heatmap(
         logs, ax=axes, cmap=_DIVERGING, vmin=-limit, vmax=limit, annot=texts, fmt="", linewidths=1.5,
         linecolor=style.CARD, annot_kws={"fontsize": style.TEXT_PT, "linespacing": 1.15}, rasterized=False,
@@ -64,12 +64,12 @@ def _draw_squares(axes: Axes, logs: pd.DataFrame, texts: pd.DataFrame, view: Vie
 
 
 def _readable_texts(axes: Axes) -> None:
-    colours = axes.collections[0].get_facecolor()
+    colours = np.asarray(axes.collections[0].get_facecolor(), dtype=np.float64)
     filled = [text for text in axes.texts if text.get_text()]
     for text in filled:
         column, row = (int(place) for place in text.get_position())
         square = row * len(axes.get_xticklabels()) + column
-        text.set_color("#1a1a1a" if relative_luminance(colours[square]) > _EQUAL_CONTRAST else "#ffffff")
+        text.set_color("#1a1a1a" if relative_luminance(colours[square].tolist()) > _EQUAL_CONTRAST else "#ffffff")
 
 
 def relative_luminance(colour: Sequence[float]) -> float:
