@@ -119,9 +119,11 @@ def _read(path: Path) -> pa.Table:
             path, page_checksum_verification=True, read_dictionary=["kind", "phase"], memory_map=False
         ) as file:
             table = file.read(use_threads=False)
+            table.validate(full=True)
     except FileNotFoundError:
         raise _MISSING from None
-    except (OSError, pa.ArrowException) as error:
+    # A damaged footer shows as an unknown column name (KeyError) or as bytes that are no text (ValueError).
+    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         raise DamagedTraceError(f"damaged: {str(error).splitlines()[0]}") from error
     if not table.schema.equals(_READ_SCHEMA):
         raise DamagedTraceError(f"damaged: its columns are {', '.join(map(str, table.schema))}")

@@ -54,7 +54,7 @@ def test_the_same_runs_give_the_same_bytes_wherever_they_lie(folder: SweepFolder
 @pytest.mark.parametrize("text", FORMULAS)
 @pytest.mark.parametrize("dtype", ["str", "category"])
 def test_a_formula_is_shown_not_run(text: str, dtype: str) -> None:
-    table = pd.DataFrame({"reason": pd.Series([text, "harmless"], dtype="str").astype(dtype)})
+    table = pd.DataFrame({"reason": pd.Series([text, "harmless"], dtype="str")}).astype({"reason": dtype})
     assert rows_of(table)[1:] == [[f"'{text}"], ["harmless"]]
 
 

@@ -107,8 +107,11 @@ def test_a_flipped_byte_is_named_or_changes_nothing(own: SweepFolder, data: st.D
         path.write_bytes(intact)
     others = pc.not_equal(expected.steps["run"], 0)
     assert seen.steps.filter(pc.not_equal(seen.steps["run"], 0)).equals(expected.steps.filter(others))
-    if not seen.problems:
+    # Pages carry checksums; the footer behind them has none, so there only what is no longer readable is noticed.
+    footer = len(intact) - 8 - int.from_bytes(intact[-8:-4], "little")
+    if position < footer and not seen.problems:
         assert seen.steps.equals(expected.steps)
+        assert seen.epochs.equals(expected.epochs)
 
 
 @pytest.mark.parametrize("column", ["samples", "updates", "window_ns", "batch_samples"])
