@@ -43,8 +43,8 @@ class KerasCompiled(TensorFlowSteps):
         self.order = tf.Variable(tf.range(len(x), dtype=tf.int64), trainable=False)
         self.place = tf.Variable(0, dtype=tf.int64, trainable=False)
 
-    def begin_epoch(self, order: Order) -> None:
-        """The order goes to the device."""
+    def place_order(self, order: Order) -> None:
+        """On the device."""
         self.order.assign(order)
         self._go_to(0)
 

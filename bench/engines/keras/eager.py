@@ -15,8 +15,8 @@ class KerasEager(TensorFlowSteps):
 
     order: tf.Tensor
 
-    def begin_epoch(self, order: Order) -> None:
-        """The order goes to the device."""
+    def place_order(self, order: Order) -> None:
+        """On the device."""
         self.order = tf.constant(order)
 
     def step(self, low: int, high: int) -> tf.Tensor:

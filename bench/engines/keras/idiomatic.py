@@ -19,13 +19,14 @@ import numpy as np
 from bench.engines.base import Epochs, FloatArray
 from bench.engines.keras.model import make_accuracy, make_layers, make_loss
 from bench.engines.keras.opening import KerasEngine
+from bench.engines.keras.shuffling import repeatable_shuffling
 from bench.workload.network import Weights
 
 # fit wants a number of epochs; the measuring loop ends it earlier.
 _ENDLESS = sys.maxsize
 
 
-class LastValue(keras.metrics.Metric):
+class LastValue(keras.metrics.Metric):  # type: ignore[misc]
     """The last number it was given."""
 
     def __init__(self, name: str) -> None:
@@ -41,7 +42,7 @@ class LastValue(keras.metrics.Metric):
         return self.last.value
 
 
-class TellingModel(keras.Sequential):
+class TellingModel(keras.Sequential):  # type: ignore[misc]
     """A ``Sequential`` whose logs hold each batch's own mean loss as ``batch_loss``."""
 
     def __init__(self, layers: list[Any]) -> None:
@@ -59,7 +60,7 @@ class NothingToTrain(Exception):
     """Leaves ``fit`` before its first step: Keras looks at ``stop_training`` only after one."""
 
 
-class BatchLossHistory(keras.callbacks.Callback):
+class BatchLossHistory(keras.callbacks.Callback):  # type: ignore[misc]
     """The tutorial's callback, one list per epoch, driven by the measuring loop."""
 
     def __init__(self, epochs: Epochs) -> None:
@@ -144,15 +145,16 @@ class KerasIdiomatic(KerasEngine):
             return
 
     def _fit(self, rows: int, epochs: Epochs) -> None:
-        self.model.fit(
-            self.x[:rows],
-            self.y[:rows],
-            batch_size=self.cell.batch_size,
-            epochs=_ENDLESS,
-            shuffle=self.cell.data.shuffle,
-            callbacks=[BatchLossHistory(epochs)],
-            verbose=0,
-        )
+        with repeatable_shuffling():
+            self.model.fit(
+                self.x[:rows],
+                self.y[:rows],
+                batch_size=self.cell.batch_size,
+                epochs=_ENDLESS,
+                shuffle=self.cell.data.shuffle,
+                callbacks=[BatchLossHistory(epochs)],
+                verbose=0,
+            )
 
 
 ENGINE = KerasIdiomatic

@@ -1,8 +1,8 @@
 """Peak bytes while an epoch is trained, as the backend tells them: TensorFlow's allocator, or XLA's plan for a step.
 
-TensorFlow counts on the processor only while its allocator keeps statistics, which depends on oneDNN and on the build:
-where the peak does not move, there is no figure rather than a zero. JAX keeps no statistics on the processor, but XLA
-knows what a compiled step needs before it runs.
+On the processor TensorFlow counts blocks of any size only with ``TF_CPU_ALLOCATOR_USE_BFC=1`` (without it, from 256 KiB
+on with oneDNN, and none without): where the peak does not move, there is no figure rather than a zero. JAX keeps no
+statistics on the processor, but XLA knows what a compiled step needs before it runs.
 """
 
 from __future__ import annotations
@@ -44,21 +44,30 @@ class AllocatorStatistics:
         self._experimental = tf.config.experimental
         self._device = device
         self._name = f"{device.kind.upper()}:0"
-        device.synchronize()
-        self._experimental.reset_memory_stats(self._name)
-        self._held = self._read()["current"]
+        self.restart()
+
+    def restart(self) -> None:
+        """Counts from what is held now."""
+        self._device.synchronize()
+        try:
+            self._experimental.reset_memory_stats(self._name)
+            self._held_bytes: int | None = self._experimental.get_memory_info(self._name)["current"]
+        except ValueError:  # TensorFlow's answer for an allocator that counts nothing
+            self._held_bytes = None
 
     def peak(self) -> MemoryPeak:
         """The peak above what was held; None where the allocator counts nothing."""
         self._device.synchronize()
-        peak_bytes = self._read()["peak"] - self._held
+        peak_bytes = self._peak_bytes()
         if peak_bytes <= 0:
             return MemoryPeak(reason=f"TensorFlow's allocator on {self._name} keeps no statistics")
         return MemoryPeak(peak_bytes=peak_bytes, source=f"tensorflow allocator {self._name}")
 
-    def _read(self) -> dict[str, int]:
-        found: dict[str, int] = self._experimental.get_memory_info(self._name)
-        return found
+    def _peak_bytes(self) -> int:
+        if self._held_bytes is None:
+            return 0
+        peak_bytes: int = self._experimental.get_memory_info(self._name)["peak"]
+        return peak_bytes - self._held_bytes
 
 
 def planned_by_xla(jax: Any, model: keras.Model, cell: Cell) -> MemoryPeak:

@@ -12,7 +12,7 @@ from bench.workload.network import FloatArray, Weights
 
 
 def make_layers(cell: Cell) -> list[Any]:
-    """The network as the tutorial writes it; it ends in logits where pinned, in a sigmoid where ``defaults=framework``."""
+    """The network as the tutorial writes it: it ends in a sigmoid where ``defaults=framework``, in logits else."""
     return [
         keras.Input(shape=(cell.data.features,)),
         keras.layers.Dense(cell.network.hidden, activation="relu"),

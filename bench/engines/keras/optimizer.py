@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from bench.cell import Cell, OptimizerSpec
@@ -21,7 +22,7 @@ def make_optimizer(cell: Cell, lr: float) -> keras.optimizers.Optimizer:
     return PaperAdam(learning_rate=lr, beta_1=spec.beta1, beta_2=spec.beta2, epsilon=spec.epsilon)
 
 
-class PaperAdam(keras.optimizers.Adam):
+class PaperAdam(keras.optimizers.Adam):  # type: ignore[misc]
     """Adam with the epsilon of Kingma and Ba 2015, Algorithm 1: added to the bias-corrected root, as PyTorch does.
 
     Keras adds its epsilon to the root before the correction (the paper's epsilon hat), and rounds the betas through
@@ -42,7 +43,7 @@ class PaperAdam(keras.optimizers.Adam):
         self._step_size = self._root_scale = None  # tensors of a graph must not outlive its tracing
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """m and v move towards g and g^2; w <- w - lr m_hat / (sqrt(v_hat) + epsilon)."""
+        """Moves m and v towards g and g^2; w <- w - lr m_hat / (sqrt(v_hat) + epsilon)."""
         index = self._get_variable_index(variable)
         m, v = self._momentums[index], self._velocities[index]
         self.assign_add(m, (gradient - m) * (1 - self.beta_1))
@@ -51,4 +52,5 @@ class PaperAdam(keras.optimizers.Adam):
 
 
 def _momentum(spec: OptimizerSpec) -> float:
-    return spec.momentum if spec.name == "momentum" else 0.0
+    """A NumPy float, because Keras on TensorFlow rounds Python's through float32 even where all else is float64."""
+    return np.float64(spec.momentum if spec.name == "momentum" else 0.0)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import tensorflow as tf
 
-from bench.engines.base import FloatArray, StepEngine
+from bench.engines.base import FloatArray, MemoryGauge, Order, StepEngine
+from bench.engines.keras.memory import AllocatorStatistics
 from bench.engines.keras.model import make_loss
 from bench.engines.keras.opening import KerasEngine
 from bench.workload.network import Weights
@@ -21,6 +25,7 @@ class TensorFlowSteps(KerasEngine, StepEngine):
 
     x: tf.Tensor
     y: tf.Tensor
+    _statistics: AllocatorStatistics | None = None
 
     def build(self, weights: Weights) -> None:
         """Model, optimizer and loss."""
@@ -45,3 +50,24 @@ class TensorFlowSteps(KerasEngine, StepEngine):
         """The losses on the host, shape (steps,)."""
         packed: FloatArray = tf.stack(losses).numpy()
         return packed
+
+    @contextmanager
+    def track_memory(self) -> Iterator[MemoryGauge]:
+        """The allocator's peak over the steps of an epoch; its order, as long as the data, is there before them."""
+        gauge = MemoryGauge()
+        self._statistics = AllocatorStatistics(tf, self.device)
+        try:
+            yield gauge
+            gauge.peak = self._statistics.peak()
+        finally:
+            self._statistics = None
+
+    def begin_epoch(self, order: Order) -> None:
+        """The order goes to the device."""
+        self.place_order(order)
+        if self._statistics is not None:
+            self._statistics.restart()
+
+    @abstractmethod
+    def place_order(self, order: Order) -> None:
+        """Puts the order where ``step`` finds it."""

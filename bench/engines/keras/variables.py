@@ -11,7 +11,7 @@ _NO_HOME = f"{os.devnull}/keras"
 
 def variables(backend: str, threads: int, device: str = "cpu") -> dict[str, str]:
     """What to set before ``import keras`` on ``backend`` (``tensorflow``, ``jax`` or ``torch``)."""
-    return _keras(backend) | _tensorflow(threads, device) | _jax(backend, threads, device) | _devices(backend, device)
+    return _keras(backend) | _tensorflow(threads) | _jax(backend, threads, device) | _devices(backend, device)
 
 
 def _keras(backend: str) -> dict[str, str]:
@@ -25,10 +25,11 @@ def _keras(backend: str) -> dict[str, str]:
     }
 
 
-def _tensorflow(threads: int, device: str) -> dict[str, str]:
-    """oneDNN is TensorFlow's default on x86; without it the processor's memory statistics stay zero."""
+def _tensorflow(threads: int) -> dict[str, str]:
+    """Pins oneDNN, TensorFlow's default on x86. With the BFC allocator it counts every block, at no cost to a step."""
     return {
         "TF_ENABLE_ONEDNN_OPTS": "1",
+        "TF_CPU_ALLOCATOR_USE_BFC": "1",
         "TF_CPP_MIN_LOG_LEVEL": "2",
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
         "TF_NUM_INTRAOP_THREADS": str(threads),
