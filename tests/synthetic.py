@@ -229,20 +229,11 @@ def _run(
 ) -> tuple[RunResult, dict[str, NDArray[Any]] | None]:
     # A stream of the run's own: a sweep with one batch size more keeps every other number.
     rng = np.random.default_rng([wanted.seed, round_, *cell.id.encode()])
-    pace = wanted.paces[cell.framework, cell.loop]
     losses, evaluations = _learning(cell, rng)
-    windows_ns = _windows(cell, pace, wanted.noise, rng)
+    windows_ns = _windows(cell, wanted.paces[cell.framework, cell.loop], wanted.noise, rng)
     status, reason = _ending(planted, wanted.target_loss, evaluations)
-    if planted in (Status.TIMEOUT, Status.CRASHED, Status.OOM):
-        trace = None
-    else:
-        epochs = 1 if planted is not None else cell.budget.epochs
-        if planted is Status.DIVERGED:
-            losses[0, 3 % losses.shape[1] :] = np.nan
-            evaluations[0] = np.nan
-        trace = _trace(cell, losses[:epochs], evaluations[:epochs], windows_ns, steady=status.measured)
-    training_s = float(windows_ns[: cell.budget.epochs].sum()) / 1e9
-    steady_s = float(windows_ns[cell.budget.epochs :].sum()) / 1e9
+    killed = status in (Status.CRASHED, Status.TIMEOUT)
+    pace = wanted.paces[cell.framework, cell.loop]
     result = RunResult(
         cell_id=cell.id,
         round=round_,
@@ -250,29 +241,55 @@ def _run(
         status=status,
         reason=reason,
         started_at=_CREATED_AT,
-        wall_s=round(pace.start_s + pace.first_step_s + training_s + steady_s + 0.05, 6),
+        wall_s=round(pace.start_s + pace.first_step_s + float(windows_ns.sum()) / 1e9 + 0.05, 6),
         isolation="fork",
-        exit_code=None if planted in (Status.CRASHED, Status.TIMEOUT) else 0,
-        exit_signal="SIGKILL" if planted in (Status.CRASHED, Status.TIMEOUT) else None,
+        exit_code=None if killed else 0,
+        exit_signal="SIGKILL" if killed else None,
         device_name="Synthetic CPU",
         target_loss=wanted.target_loss,
         import_s=pace.start_s * 20,
-        phases=PhaseTimes(
-            start_s=pace.start_s,
-            build_s=0.01,
-            data_to_device_s=0.001,
-            first_step_s=pace.first_step_s * float(np.exp(rng.normal(0, 0.05))),
-            training_s=training_s if status.measured else None,
-            evaluation_s=0.002 * cell.budget.epochs if status.measured else None,
-            steady_s=steady_s if status.measured else None,
-        ),
+        phases=_phases(cell, pace, windows_ns, status, rng),
         initial_train_loss=INITIAL_LOSS,
         initial_val_loss=INITIAL_LOSS * 1.01,
         memory=_memory(cell, round_, status),
         memory_wall_s=0.4 if round_ == 0 else None,
         environment={"threads": 1, "framework_version": "0.0"},
     )
-    return result, trace
+    return result, _trace_of(cell, status, losses, evaluations, windows_ns)
+
+
+def _phases(
+    cell: Cell, pace: Pace, windows_ns: NDArray[np.int64], status: Status, rng: np.random.Generator
+) -> PhaseTimes:
+    before = {"start_s": pace.start_s, "build_s": 0.01, "data_to_device_s": 0.001}
+    first_step_s = pace.first_step_s * rng.lognormal(0.0, 0.05)
+    if not status.measured:
+        return PhaseTimes(**before, first_step_s=first_step_s)
+    epochs = cell.budget.epochs
+    return PhaseTimes(
+        **before,
+        first_step_s=first_step_s,
+        training_s=float(windows_ns[:epochs].sum()) / 1e9,
+        evaluation_s=0.002 * epochs,
+        steady_s=float(windows_ns[epochs:].sum()) / 1e9,
+    )
+
+
+def _trace_of(
+    cell: Cell,
+    status: Status,
+    losses: NDArray[np.float64],
+    evaluations: NDArray[np.float64],
+    windows_ns: NDArray[np.int64],
+) -> dict[str, NDArray[Any]] | None:
+    """All of it for a measured run, the first epoch for one that failed in it, nothing for one that was ended."""
+    if status in (Status.TIMEOUT, Status.CRASHED, Status.OOM):
+        return None
+    if status is Status.DIVERGED:
+        losses[0, 3 % losses.shape[1] :] = np.nan
+        evaluations[0] = np.nan
+    epochs = cell.budget.epochs if status.measured else 1
+    return _trace(cell, losses[:epochs], evaluations[:epochs], windows_ns, steady=status.measured)
 
 
 def _learning(cell: Cell, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

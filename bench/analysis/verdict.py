@@ -13,8 +13,8 @@ from typing import Any
 
 import pandas as pd
 
+from bench.analysis.caveats import Caveat, caveats
 from bench.analysis.compare import FASTER, TIE, TIE_MARGIN, by_round, compare, full_names
-from bench.analysis.intervals import MIN_RUNS
 from bench.analysis.tables import Tables
 from bench.records import SweepRecord
 
@@ -120,15 +120,6 @@ class FrameworkBest:
     workload: str
     full_framework: str
     choice: Choice
-
-
-@dataclass(frozen=True, kw_only=True)
-class Caveat:
-    """What to keep in mind; ``kind`` for programs, ``text`` for people, ``count`` of what it speaks of."""
-
-    kind: str
-    text: str
-    count: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -312,65 +303,12 @@ def _best_per_framework(finding: Finding, group: pd.DataFrame) -> Iterator[Frame
 
 
 def _recommendation(finding: Finding, group: pd.DataFrame, tables: Tables, sweep: SweepRecord) -> Recommendation:
-    found = (
-        _few_rounds(len(sweep.rounds)),
-        _epoch_budget(group),
-        _random_labels(group),
-        _failed(tables.cells, finding.device),
-        _unavailable(tables.cells),
-    )
     return Recommendation(
         device=finding.device,
         workload=finding.workload,
         based_on=finding,
-        caveats=tuple(caveat for caveat in found if caveat is not None),
+        caveats=caveats(group, tables.cells, rounds=len(sweep.rounds)),
     )
-
-
-def _few_rounds(rounds: int) -> Caveat | None:
-    if rounds >= MIN_RUNS:
-        return None
-    text = f"every cell ran {_times(rounds)}: with fewer than {MIN_RUNS} rounds no cell has an interval of its own"
-    return Caveat(kind="few_rounds", text=text, count=rounds)
-
-
-def _epoch_budget(group: pd.DataFrame) -> Caveat | None:
-    missed = group[group["time_to_target_s"].isna() & (group["n_censored"] > 0)]
-    if missed.empty:
-        return None
-    epochs = ", ".join(str(n) for n in sorted(missed["epochs"].unique()))
-    text = (
-        f"{len(missed)} of {len(group)} cells did not reach the target within the budget of {epochs} epochs;"
-        " a large batch makes few updates in it, so this judges the budget, not large batches"
-    )
-    return Caveat(kind="epoch_budget", text=text, count=len(missed))
-
-
-def _random_labels(group: pd.DataFrame) -> Caveat | None:
-    n = int((group["data"] == "tutorial").sum())
-    text = "the labels are random, so there is nothing to learn but noise: only the speed means anything"
-    return Caveat(kind="random_labels", text=text, count=n) if n else None
-
-
-def _failed(cells: pd.DataFrame, device: str) -> Caveat | None:
-    fine = ["ok", "target_not_reached", "unavailable"]
-    n = int(((cells["device"] == device) & ~cells["status"].isin(fine)).sum())
-    text = f"{_cells(n)} had runs that failed or are missing; they count with the runs that were measured"
-    return Caveat(kind="failed_runs", text=text, count=n) if n else None
-
-
-def _unavailable(cells: pd.DataFrame) -> Caveat | None:
-    n = int((cells["status"] == "unavailable").sum())
-    text = f"{_cells(n)} could not run on this machine and took no part"
-    return Caveat(kind="unavailable", text=text, count=n) if n else None
-
-
-def _times(n: int) -> str:
-    return "once" if n == 1 else f"{n} times"
-
-
-def _cells(n: int) -> str:
-    return "1 cell" if n == 1 else f"{n} cells"
 
 
 def _known(value: Any) -> float | None:
