@@ -1,64 +1,32 @@
 """Writes a complete sweep folder without training anything: deterministic, plausible, as large as a test asks for.
 
-Speed follows t(B) = t0 + B/r for every family, with a log-normal factor per process; losses follow an exponential
-approach whose pace depends on the batch size as S(B) = S_min (1 + B_c/B) (McCandlish et al. 2018).
+What a single run looks like is in ``synthetic_run``.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.cell import BudgetSpec, Cell, DataSpec, OptimizerSpec
-from bench.records import MemoryRecord, PhaseTimes, PlannedCell, RunResult, Status, SweepRecord
+from bench.records import PlannedCell, RunResult, Status, SweepRecord
 from bench.store import journal
 from bench.store.layout import SweepFolder
 from bench.store.trace import trace_table
 from bench.store.writer import write_result, write_sweep
+from tests.synthetic_run import CREATED_AT, INITIAL_LOSS, PACES, Pace, synthetic_run
 
 BATCH_SIZES: tuple[int | str, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, "full")
 FASTEST = {"pytorch": "eager", "keras": "compiled", "reference": "eager"}
 FAILURES = (Status.DIVERGED, Status.TIMEOUT, Status.CRASHED, Status.OOM, Status.ERROR)
-INITIAL_LOSS, FLOOR_LOSS = 0.74, 0.30
 TARGET_LOSS = 0.53
-_CRITICAL_BATCH, _PACE_UPDATES = 50.0, 150.0
-_CREATED_AT = "2026-11-23T20:00:00.000+00:00"
 _NO_GPU = "no gpu: {framework} sees none on this machine"
-_REASONS = {
-    Status.DIVERGED: "the loss was not finite in epoch 0, at step 3: lower optimizer.lr",
-    Status.TIMEOUT: "longer than protocol.timeout_s=600",
-    Status.CRASHED: "the worker was ended by SIGKILL and left no record",
-    Status.OOM: "RuntimeError: can't allocate memory: <tried> 1 TiB",
-    Status.ERROR: "ValueError: <b>made & planted</b> by the test",
-}
-
-
-class Pace(NamedTuple):
-    """One family's step time, t0 + B/r in microseconds, and what comes before the first step, in seconds."""
-
-    t0_us: float
-    us_per_sample: float
-    first_step_s: float
-    start_s: float
-
-
-_PACES = {
-    ("pytorch", "idiomatic"): Pace(390.0, 3.1, 0.01, 0.07),
-    ("pytorch", "eager"): Pace(250.0, 0.32, 0.01, 0.07),
-    ("pytorch", "compiled"): Pace(110.0, 0.40, 9.0, 0.07),
-    ("keras", "idiomatic"): Pace(1000.0, 25.0, 0.8, 0.6),
-    ("keras", "eager"): Pace(2400.0, 1.1, 0.1, 0.6),
-    ("keras", "compiled"): Pace(180.0, 0.9, 0.5, 0.6),
-    ("reference", "eager"): Pace(60.0, 1.2, 0.001, 0.05),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +49,7 @@ class Recipe:
     defaults: str = "pinned"
     target_loss: float | None = TARGET_LOSS
     noise: float = 0.02
-    paces: Mapping[tuple[str, str], Pace] = field(default_factory=lambda: _PACES)
+    paces: Mapping[tuple[str, str], Pace] = field(default_factory=lambda: PACES)
 
 
 def make_sweep(path: Path, **recipe: Any) -> SweepFolder:
@@ -163,7 +131,7 @@ def _shuffled_rounds(cells: list[Cell], wanted: Recipe) -> list[list[Cell]]:
 def _sweep_record(folder: SweepFolder, wanted: Recipe, cells: list[Cell], rounds: list[list[Cell]]) -> SweepRecord:
     return SweepRecord(
         name=folder.name,
-        created_at=_CREATED_AT,
+        created_at=CREATED_AT,
         bench_version="0.1.0",
         command=["bench", "sweep"],
         overrides=[f"seed={wanted.seed}"],
@@ -196,7 +164,7 @@ def _write_unavailable(folder: SweepFolder, wanted: Recipe, cells: list[Cell]) -
             order_in_round=None,
             status=Status.UNAVAILABLE,
             reason=_NO_GPU.format(framework=cell.framework),
-            started_at=_CREATED_AT,
+            started_at=CREATED_AT,
             target_loss=wanted.target_loss,
         )
         write_result(folder.run(cell.id, 0), result)
@@ -207,7 +175,15 @@ def _write_runs(folder: SweepFolder, wanted: Recipe, rounds: list[list[Cell]]) -
     runs = [(round_, order, cell) for round_, cells in enumerate(rounds) for order, cell in enumerate(cells)]
     for round_, order, cell in runs[: len(runs) - wanted.unfinished]:
         status = planted.get((cell.id, round_))
-        result, trace = _run(wanted, cell, round_, order, status)
+        result, trace = synthetic_run(
+            cell,
+            round_,
+            order,
+            planted=status,
+            target_loss=wanted.target_loss,
+            pace=wanted.paces[cell.framework, cell.loop],
+            noise=wanted.noise,
+        )
         write_result(folder.run(cell.id, round_), result, None if trace is None else trace_table(trace))
         journal.append(folder, "run_finished", cell_id=cell.id, round=round_, status=result.status)
 
@@ -222,160 +198,3 @@ def _planted_failures(wanted: Recipe, rounds: list[list[Cell]]) -> dict[tuple[st
         (cell_id, r): s for cell_id, s in planted.items() if s is Status.DIVERGED for r in range(len(rounds))
     }
     return every_round | {(id_, len(rounds) - 1): s for id_, s in planted.items() if s is not Status.DIVERGED}
-
-
-def _run(
-    wanted: Recipe, cell: Cell, round_: int, order: int, planted: Status | None
-) -> tuple[RunResult, dict[str, NDArray[Any]] | None]:
-    # A stream of the run's own: a sweep with one batch size more keeps every other number.
-    rng = np.random.default_rng([wanted.seed, round_, *cell.id.encode()])
-    losses, evaluations = _learning(cell, rng)
-    windows_ns = _windows(cell, wanted.paces[cell.framework, cell.loop], wanted.noise, rng)
-    status, reason = _ending(planted, wanted.target_loss, evaluations)
-    killed = status in (Status.CRASHED, Status.TIMEOUT)
-    pace = wanted.paces[cell.framework, cell.loop]
-    result = RunResult(
-        cell_id=cell.id,
-        round=round_,
-        order_in_round=order,
-        status=status,
-        reason=reason,
-        started_at=_CREATED_AT,
-        wall_s=round(pace.start_s + pace.first_step_s + float(windows_ns.sum()) / 1e9 + 0.05, 6),
-        isolation="fork",
-        exit_code=None if killed else 0,
-        exit_signal="SIGKILL" if killed else None,
-        device_name="Synthetic CPU",
-        target_loss=wanted.target_loss,
-        import_s=pace.start_s * 20,
-        phases=_phases(cell, pace, windows_ns, status, rng),
-        initial_train_loss=INITIAL_LOSS,
-        initial_val_loss=INITIAL_LOSS * 1.01,
-        memory=_memory(cell, round_, status),
-        memory_wall_s=0.4 if round_ == 0 else None,
-        environment={"threads": 1, "framework_version": "0.0"},
-    )
-    return result, _trace_of(cell, status, losses, evaluations, windows_ns)
-
-
-def _phases(
-    cell: Cell, pace: Pace, windows_ns: NDArray[np.int64], status: Status, rng: np.random.Generator
-) -> PhaseTimes:
-    before = {"start_s": pace.start_s, "build_s": 0.01, "data_to_device_s": 0.001}
-    first_step_s = pace.first_step_s * rng.lognormal(0.0, 0.05)
-    if not status.measured:
-        return PhaseTimes(**before, first_step_s=first_step_s)
-    epochs = cell.budget.epochs
-    return PhaseTimes(
-        **before,
-        first_step_s=first_step_s,
-        training_s=float(windows_ns[:epochs].sum()) / 1e9,
-        evaluation_s=0.002 * epochs,
-        steady_s=float(windows_ns[epochs:].sum()) / 1e9,
-    )
-
-
-def _trace_of(
-    cell: Cell,
-    status: Status,
-    losses: NDArray[np.float64],
-    evaluations: NDArray[np.float64],
-    windows_ns: NDArray[np.int64],
-) -> dict[str, NDArray[Any]] | None:
-    """All of it for a measured run, the first epoch for one that failed in it, nothing for one that was ended."""
-    if status in (Status.TIMEOUT, Status.CRASHED, Status.OOM):
-        return None
-    if status is Status.DIVERGED:
-        losses[0, 3 % losses.shape[1] :] = np.nan
-        evaluations[0] = np.nan
-    epochs = cell.budget.epochs if status.measured else 1
-    return _trace(cell, losses[:epochs], evaluations[:epochs], windows_ns, steady=status.measured)
-
-
-def _learning(cell: Cell, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Losses of every step, shape (epochs, steps), and evaluations after each epoch, shape (epochs, 4)."""
-    epochs, steps = cell.budget.epochs, cell.steps_per_epoch
-    pace = _PACE_UPDATES * (1 + _CRITICAL_BATCH / cell.batch_size) * (1e-3 / cell.optimizer.lr)
-    progress = np.exp(-np.arange(epochs * steps + 1) / pace)
-    smooth = FLOOR_LOSS + (INITIAL_LOSS - FLOOR_LOSS) * progress
-    noise = rng.lognormal(0.0, 0.5 / math.sqrt(cell.batch_size), epochs * steps)
-    train = smooth[steps::steps] * rng.lognormal(0.0, 0.003, epochs)
-    accuracy = 0.5 + 0.45 * (INITIAL_LOSS - train) / (INITIAL_LOSS - FLOOR_LOSS)
-    evaluations = np.column_stack([train, accuracy, train * 1.05, accuracy - 0.02]).clip(0.0, None)
-    evaluations[:, [1, 3]] = evaluations[:, [1, 3]].clip(0.0, 1.0)
-    return (smooth[:-1] * noise).reshape(epochs, steps), evaluations
-
-
-def _windows(cell: Cell, pace: Pace, noise: float, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Training windows, then as many steady ones as the protocol asks for, in nanoseconds."""
-    epoch_us = cell.steps_per_epoch * pace.t0_us + cell.data.n_train * pace.us_per_sample
-    process_factor = rng.lognormal(0.0, noise)
-    protocol = cell.protocol
-    steady = max(protocol.steady_min_epochs, math.ceil(protocol.steady_min_s * 1e6 / epoch_us))
-    factors = process_factor * (1 + rng.exponential(noise / 2, cell.budget.epochs + steady))
-    return (epoch_us * 1e3 * factors).astype(np.int64)
-
-
-def _ending(
-    planted: Status | None, target_loss: float | None, evaluations: NDArray[np.float64]
-) -> tuple[Status, str | None]:
-    if planted is not None:
-        return planted, _REASONS[planted]
-    lowest = float(evaluations[:, 0].min())
-    if target_loss is None or lowest <= target_loss:
-        return Status.OK, None
-    epochs = len(evaluations)
-    reason = f"the lowest training loss in {epochs} epochs was {lowest:.4g}, the target is {target_loss:.4g}"
-    return Status.TARGET_NOT_REACHED, reason
-
-
-def _trace(
-    cell: Cell,
-    losses: NDArray[np.float64],
-    evaluations: NDArray[np.float64],
-    windows_ns: NDArray[np.int64],
-    *,
-    steady: bool,
-) -> dict[str, NDArray[Any]]:
-    trained, steps = losses.shape
-    extra = len(windows_ns) - cell.budget.epochs if steady else 0
-    batch_samples = np.full(steps, cell.batch_size)
-    batch_samples[-1] = cell.data.n_train - (steps - 1) * cell.batch_size
-    evaluated = np.full((trained + extra, 4), np.nan)
-    evaluated[:trained] = evaluations
-    first_steady = cell.budget.epochs
-    return {
-        "step_epoch": np.repeat(np.arange(trained), steps),
-        "step_step": np.arange(trained * steps),
-        "step_batch_samples": np.tile(batch_samples, trained),
-        "step_loss": losses.ravel(),
-        "epoch_phase": np.array(["training"] * trained + ["steady"] * extra),
-        "epoch_epoch": np.concatenate([np.arange(trained), np.arange(first_steady, first_steady + extra)]),
-        "epoch_samples": np.full(trained + extra, cell.data.n_train),
-        "epoch_updates": np.full(trained + extra, steps),
-        "epoch_window_ns": np.concatenate([windows_ns[:trained], windows_ns[first_steady : first_steady + extra]]),
-        "epoch_train_loss": evaluated[:, 0],
-        "epoch_train_accuracy": evaluated[:, 1],
-        "epoch_val_loss": evaluated[:, 2],
-        "epoch_val_accuracy": evaluated[:, 3],
-    }
-
-
-def _memory(cell: Cell, round_: int, status: Status) -> MemoryRecord:
-    if round_ > 0 or not status.measured:
-        why = "memory is measured in the first round only" if round_ > 0 else f"the run ended {status.value}"
-        return MemoryRecord(rss_reason=why, device_peak_reason=why)
-    step_bytes = 3 * 4 * cell.network.hidden * cell.batch_size
-    baseline = {"pytorch": 230 << 20, "keras": 820 << 20}.get(cell.framework, 60 << 20)
-    over = (1 << 20) + 2 * step_bytes
-    knows = cell.framework == "pytorch"
-    return MemoryRecord(
-        baseline_rss_bytes=baseline,
-        peak_rss_bytes=baseline + over,
-        rss_over_baseline_bytes=over,
-        device_peak_bytes=step_bytes + 268 if knows else None,
-        device_peak_source="torch.profiler memory events" if knows else None,
-        device_peak_reason=None if knows else "the allocator's figure did not move on this build",
-        isolation="fork",
-        steps=20,
-    )

@@ -17,7 +17,8 @@ from bench.analysis.verdict import (
     verdict,
 )
 from bench.store.reader import read_sweep
-from tests.synthetic import Pace, make_sweep
+from tests.synthetic import make_sweep
+from tests.synthetic_run import Pace
 
 FAST, SLOW = Pace(100.0, 0.2, 0.01, 0.1), Pace(300.0, 0.6, 0.01, 0.1)
 

@@ -1,0 +1,83 @@
+"""What to keep in mind beside a recommendation: few rounds, a short budget, meaningless labels, missing runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from bench.analysis.intervals import MIN_RUNS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caveat:
+    """What to keep in mind; ``kind`` for programs, ``text`` for people, ``count`` of what it speaks of."""
+
+    kind: str
+    text: str
+    count: int
+
+
+def caveats(measured: pd.DataFrame, cells: pd.DataFrame, *, rounds: int) -> tuple[Caveat, ...]:
+    """Those that hold.
+
+    Args:
+        measured: rows of the cells table that a recommendation was chosen from: one device, one workload.
+        cells: the whole cells table.
+        rounds: how many the plan has.
+    """
+    device = measured["device"].iloc[0]
+    found = (
+        _few_rounds(rounds),
+        _epoch_budget(measured),
+        _random_labels(measured),
+        _failed(cells[cells["device"] == device]),
+        _unavailable(cells),
+    )
+    return tuple(caveat for caveat in found if caveat is not None)
+
+
+def _few_rounds(rounds: int) -> Caveat | None:
+    if rounds >= MIN_RUNS:
+        return None
+    text = f"every cell ran {_times(rounds)}: with fewer than {MIN_RUNS} rounds no cell has an interval of its own"
+    return Caveat(kind="few_rounds", text=text, count=rounds)
+
+
+def _epoch_budget(group: pd.DataFrame) -> Caveat | None:
+    missed = group[group["time_to_target_s"].isna() & (group["n_censored"] > 0)]
+    if missed.empty:
+        return None
+    epochs = ", ".join(str(n) for n in sorted(missed["epochs"].unique()))
+    text = (
+        f"{len(missed)} of {len(group)} cells did not reach the target within the budget of {epochs} epochs;"
+        " a large batch makes few updates in it, so this judges the budget, not large batches"
+    )
+    return Caveat(kind="epoch_budget", text=text, count=len(missed))
+
+
+def _random_labels(group: pd.DataFrame) -> Caveat | None:
+    n = int((group["data"] == "tutorial").sum())
+    text = "the labels are random, so there is nothing to learn but noise: only the speed means anything"
+    return Caveat(kind="random_labels", text=text, count=n) if n else None
+
+
+def _failed(cells: pd.DataFrame) -> Caveat | None:
+    fine = ["ok", "target_not_reached", "unavailable"]
+    n = int((~cells["status"].isin(fine)).sum())
+    text = f"{_cells(n)} had runs that failed or are missing; they count with the runs that were measured"
+    return Caveat(kind="failed_runs", text=text, count=n) if n else None
+
+
+def _unavailable(cells: pd.DataFrame) -> Caveat | None:
+    n = int((cells["status"] == "unavailable").sum())
+    text = f"{_cells(n)} could not run on this machine and took no part"
+    return Caveat(kind="unavailable", text=text, count=n) if n else None
+
+
+def _times(n: int) -> str:
+    return "once" if n == 1 else f"{n} times"
+
+
+def _cells(n: int) -> str:
+    return "1 cell" if n == 1 else f"{n} cells"
