@@ -101,6 +101,8 @@ def _short_lead(view: View, finding: Finding, rival: Rival) -> str:
     if _ties_with(rival):
         return f"not clearly better than {choice_label(view, rival.choice)}"
     ratio = fmt.ratio(rival.ratio, rival.low, rival.high)
+    if rival.low is None:
+        return f"about {ratio} {_BETTER[finding.kind]} {choice_label(view, rival.choice)}, in too few rounds to be sure"
     return f"{ratio} {_BETTER[finding.kind]} {choice_label(view, rival.choice)}"
 
 

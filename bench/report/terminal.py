@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.analysis.tables import build_tables
+from bench.analysis.tables import Tables, build_tables
 from bench.analysis.verdict import verdict
 from bench.report import completeness, story
 from bench.report import format as fmt
@@ -20,11 +21,13 @@ from bench.store.reader import read_sweep
 def print_summary(folder: SweepFolder, console: Console) -> None:
     """Prints a sweep's outcome in a few lines that fit 80 columns and read well without colour.
 
+    A sweep whose report was just built has its tables on disk; they are read from there.
+
     Raises:
         UsageError: the folder holds no sweep, or records of a newer version.
         StorageError: the plan is damaged, or a file cannot be read.
     """
-    sweep, tables = read_sweep(folder), build_tables(folder)
+    sweep, tables = read_sweep(folder), _tables(folder)
     view = view_of(folder, sweep, tables, verdict(tables, sweep))
     if view.panels:
         console.print(_best_table(view))
@@ -32,6 +35,15 @@ def print_summary(folder: SweepFolder, console: Console) -> None:
     for sentence in _sentences(view):
         console.print(Text(sentence))
     console.print(Text(f"Report: {folder.report_html}"), soft_wrap=True)
+
+
+def _tables(folder: SweepFolder) -> Tables:
+    paths = [folder.tables / f"{name}.parquet" for name in ("runs", "cells", "comparisons")]
+    if not all(path.is_file() for path in paths):
+        return build_tables(folder)
+    runs, cells, comparisons = map(pd.read_parquet, paths)
+    none = pd.DataFrame()  # the summary asks for no single epoch or step
+    return Tables(runs=runs, cells=cells, comparisons=comparisons, epochs=none, steps=none)
 
 
 def _best_table(view: View) -> Table:

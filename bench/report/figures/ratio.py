@@ -99,8 +99,8 @@ def _shown(view: View) -> pd.DataFrame:
     if comparisons.empty or not view.panels:
         return comparisons.iloc[:0]
     panel_of = view.cells.set_index("cell_id")["panel"]
-    panels = comparisons["numerator_cell_id"].map(panel_of)
-    known = comparisons[comparisons["ratio"].notna()].assign(panel=panels)
+    placed = comparisons.assign(panel=comparisons["numerator_cell_id"].map(panel_of))
+    known = placed[placed["ratio"].notna()]
     fullest = known[known["panel"] == known["panel"].mode().iloc[0]] if len(known) else known
     several = fullest["denominator"].nunique() > 1
     return fullest.assign(row=[_row_label(row, several) for _, row in fullest.iterrows()])

@@ -1,0 +1,160 @@
+"""The sentences and matrices of the report, computed from the data."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from bench.report import completeness, costs, story
+from bench.report.figures.base import ticks_that_fit
+from bench.report.figures.batch_loss import decimated, with_running_mean
+from bench.report.figures.loss_curves import chosen_sizes
+from bench.report.figures.ratio import relative_luminance
+from bench.report.terminal import print_summary
+from bench.report.view import View, budget_label
+from bench.store.layout import SweepFolder
+
+
+def test_the_verdict_names_winner_value_and_lead(view: View) -> None:
+    answers = {answer.question: answer for answer in story.answers(view)}
+    fastest = answers["Fastest per sample"]
+    assert fastest.winner == "PyTorch eager at batch full (1,000)"
+    assert fastest.value.endswith("samples/s")
+    assert "as fast as Keras compiled at batch full (1,000)" in fastest.lead
+    assert set(answers) == {"Fastest per sample", "Fastest to the target loss", "Smallest in memory"}
+
+
+def test_ties_are_named_as_ties(view: View) -> None:
+    smallest = {answer.question: answer for answer in story.answers(view)}["Smallest in memory"]
+    assert smallest.ties.startswith("Tied with ")
+
+
+def test_advice_says_what_to_do_and_what_to_keep_in_mind(view: View) -> None:
+    (advice,) = story.advice(view)
+    assert advice.text.startswith("Use Keras compiled at batch 32: it reached the target loss soonest")
+    assert any("did not reach the target" in caveat for caveat in advice.caveats)
+
+
+def test_the_matrix_has_every_cell_of_the_grid(view: View) -> None:
+    matrix = completeness.matrix(view)
+    assert matrix.sizes == ["1", "8", "32", "full"]
+    assert len(matrix.rows) == 8
+    squares = [square for _, row in matrix.rows for square in row]
+    assert sum(square.status == "unavailable" for square in squares) == 16
+    assert all(square.status for square in squares)
+
+
+def test_absences_carry_their_reason(view: View) -> None:
+    assert completeness.absences(view) == [
+        ("Keras on GPU (8 cells)", "no gpu: keras sees none on this machine"),
+        ("PyTorch on GPU (8 cells)", "no gpu: pytorch sees none on this machine"),
+    ]
+
+
+def test_every_run_that_did_not_end_ok_is_listed(view: View) -> None:
+    failures, left_out = completeness.endings(view, failed=True)
+    misses, _ = completeness.endings(view, failed=False)
+    assert left_out == 0
+    assert {ending.status for ending in failures} >= {"diverged", "unavailable"}
+    assert {ending.status for ending in misses} == {"target_not_reached"}
+    diverged = next(ending for ending in failures if ending.status == "diverged")
+    assert diverged.rounds == "1 to 5"
+    assert "not finite" in diverged.reason
+
+
+def test_statuses_are_counted_run_by_run(view: View) -> None:
+    counts = {status: number for _, status, number in completeness.status_counts(view)}
+    assert sum(counts.values()) == len(view.runs)
+    assert counts["unavailable"] == 16
+    assert counts["diverged"] == 5
+
+
+def test_wall_time_is_split_completely(view: View) -> None:
+    for cost in costs.costs(view):
+        assert sum(share.fraction for share in cost.shares) == pytest.approx(1.0)
+        assert [share.phase for share in cost.shares] == costs.phase_names()
+
+
+def test_the_running_mean_is_what_keras_hands_its_callbacks() -> None:
+    rng = np.random.default_rng(0)
+    sizes = np.array([32, 32, 8] * 4)
+    steps = pd.DataFrame(
+        {"step": range(12), "epoch": np.repeat(range(4), 3), "batch_samples": sizes, "loss": rng.uniform(0, 1, 12)}
+    )
+    seen = with_running_mean(steps)
+    # The article's inversion gives the batches' own losses back.
+    n = seen.groupby("epoch")["batch_samples"].cumsum()
+    total = seen["running_mean"] * n
+    own = (total - total.groupby(seen["epoch"]).shift(1).fillna(0.0)) / seen["batch_samples"]
+    np.testing.assert_allclose(own, steps["loss"], rtol=1e-12)
+    # Each epoch starts afresh.
+    np.testing.assert_allclose(seen["running_mean"][::3], steps["loss"][::3])
+
+
+def test_a_thinned_trace_keeps_its_extremes() -> None:
+    losses = np.random.default_rng(1).normal(size=20_000)
+    losses[12_345], losses[777] = 50.0, -50.0
+    thinned = decimated(pd.DataFrame({"step": range(20_000), "loss": losses}), "loss")
+    assert len(thinned) <= 1000
+    assert thinned["loss"].max() == 50.0
+    assert thinned["loss"].min() == -50.0
+    assert thinned["step"].is_monotonic_increasing
+
+
+def test_ticks_that_would_touch_are_left_out_but_never_the_ends() -> None:
+    assert ticks_that_fit([1, 2, 4, 8], 500) == [1, 2, 4, 8]
+    crowded = ticks_that_fit(list(range(1, 200)), 300)
+    assert crowded[0] == 1
+    assert crowded[-1] == 199
+    assert len(crowded) < 14
+    assert ticks_that_fit([32], 100) == [32]
+
+
+def test_small_multiples_are_few_and_hold_the_ends() -> None:
+    assert chosen_sizes([1, 32]) == [1, 32]
+    chosen = chosen_sizes([2**k for k in range(10)])
+    assert len(chosen) == 5
+    assert (chosen[0], chosen[-1]) == (1, 512)
+
+
+def test_luminance_of_black_and_white() -> None:
+    assert relative_luminance((0, 0, 0)) == 0
+    assert relative_luminance((1, 1, 1)) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"), [("constant", "at every batch size"), ("linear", "linearly"), ("sqrt", "square root")]
+)
+def test_the_learning_rate_policy_is_named(view: View, policy: str, words: str) -> None:
+    plan = dict(next(iter(view.plans.values())))
+    plan["lr_policy"] = {"name": policy, "base_batch_size": 32}
+    assert words in budget_label(plan)
+
+
+def test_the_summary_fits_80_columns_without_a_terminal(folder: SweepFolder) -> None:
+    out = io.StringIO()
+    print_summary(folder, Console(file=out, width=80))
+    lines = out.getvalue().splitlines()
+    assert "\x1b" not in out.getvalue()
+    assert all(len(line) <= 80 for line in lines[:-1])
+    assert lines[-1] == f"Report: {folder.report_html}"
+    assert any("PyTorch eager at batch full (1,000) trains the most samples per second" in line for line in lines)
+    assert any(line.startswith("Runs: ") and "ok" in line for line in lines)
+    assert any("no gpu" in line for line in lines)
+
+
+def test_the_summary_is_the_same_before_the_tables_are_on_disk(
+    folder: SweepFolder, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    import shutil
+
+    bare = SweepFolder(tmp_path_factory.mktemp("bare") / folder.name)
+    shutil.copytree(folder.path, bare.path, ignore=shutil.ignore_patterns("tables", "figures"))
+    said = []
+    for where in (folder, bare):
+        out = io.StringIO()
+        print_summary(where, Console(file=out, width=80))
+        said.append(out.getvalue().rpartition("Report: ")[0])
+    assert said[0] == said[1]
