@@ -110,13 +110,16 @@ def _draw_curves(axes: Axes, panel: Panel, curves: pd.DataFrame, clock: _Clock) 
     for above, family in zip(range(len(families) - 1, -1, -1), families, strict=True):
         coincide = above if clock.column != "seconds" else 0
         _draw_curve(axes, family, curves[curves["family"] == family.label], clock, above=coincide)
-    if clock.log:
+    # One batch size spans less than a decade or two: there a linear axis reads better.
+    if clock.log and len(panel.batch_sizes) > 1:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(numticks=4))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(fmt.tick_duration if clock.column == "seconds" else fmt.tick_rate))
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=clock.column != "seconds"))
+        if clock.column == "seconds":
+            axes.xaxis.set_major_formatter(FuncFormatter(fmt.tick_duration))
 
 
 def _draw_curve(axes: Axes, family: Family, curve: pd.DataFrame, clock: _Clock, *, above: int) -> None:
@@ -145,6 +148,10 @@ def _finding(view: View) -> str:
     final = cells.assign(loss=floats(cells["final_train_loss"])).dropna(subset=["loss"])
     by_size = final.groupby("batch_size")["loss"].median().reset_index()
     best, worst = row_of_least(by_size, "loss"), row_of_most(by_size, "loss")
+    if len(by_size) == 1:
+        return (
+            f"With this budget the training loss ended at {fmt.loss(best['loss'])}, the median of all loops and rounds."
+        )
     return (
         f"With this budget the training loss ended lowest at batch {_size(view, best)} ({fmt.loss(best['loss'])}) "
         f"and highest at batch {_size(view, worst)} ({fmt.loss(worst['loss'])}): "

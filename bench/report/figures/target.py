@@ -120,7 +120,10 @@ def _target(view: View, panel: Panel) -> str:
 
 def _nothing_reached(view: View, panel: Panel) -> str:
     if _target(view, panel) == "not set":
-        return "This sweep has no target loss: its labels are random, so there is nothing to learn."
+        random_labels = (panel.cells["data"] == "tutorial").all()
+        return "This sweep has no target loss" + (
+            ": its labels are random, there is nothing to learn." if random_labels else "."
+        )
     return f"No run reached the target, a training loss of {_target(view, panel)}, within its budget."
 
 
