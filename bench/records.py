@@ -102,8 +102,8 @@ class MemoryRecord:
     """The memory pass: three different things, never one column.
 
     Attributes:
-        baseline_rss_bytes: resident set of the warmed-up process before it trains.
-        peak_rss_bytes: its highest resident set while it trains.
+        baseline_rss_bytes: resident set with model and data in place, before the first step at this batch size.
+        peak_rss_bytes: the highest resident set from there through one epoch.
         rss_over_baseline_bytes: the difference.
         rss_reason: why those are None.
         device_peak_bytes: the framework's allocator or compiler figure for training, above what was held before.

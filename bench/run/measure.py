@@ -242,17 +242,26 @@ def measure(engine: Engine, split: Split, conditions: Conditions, recorder: Reco
 
 def start_engine(engine: Engine, split: Split, conditions: Conditions, recorder: Recorder) -> None:
     """Device, build, data, first step; leaves the engine at its initial weights with everything compiled."""
-    weights = starting_weights(conditions)
+    set_up(engine, split, conditions, recorder)
+    first_step(engine, conditions, recorder)
+
+
+def set_up(engine: Engine, split: Split, conditions: Conditions, recorder: Recorder) -> None:
+    """Device, build, data: everything before the first step."""
     with phase("build_s", conditions, recorder):
         recorder.device_name = engine.open_device()
-        engine.build(weights)
+        engine.build(starting_weights(conditions))
     with phase("data_to_device_s", conditions, recorder):
         engine.load(split.x_train, split.y_train)
         engine.synchronize()
+
+
+def first_step(engine: Engine, conditions: Conditions, recorder: Recorder) -> None:
+    """Trace and compile, by one step of every batch shape; back at the initial weights afterwards."""
     with phase("first_step_s", conditions, recorder):
         engine.warm_up()
         engine.synchronize()
-    engine.reset(weights)
+    engine.reset(starting_weights(conditions))
 
 
 def starting_weights(conditions: Conditions) -> Any:

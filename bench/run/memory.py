@@ -1,8 +1,13 @@
 """The memory pass: what training itself needs, measured in a process that is never timed.
 
-Two figures, both differences against the warmed-up process: the resident set's peak while one epoch trains, and the
-framework's own allocator figure for another epoch. The resident set answers only where glibc is told to hand freed
-memory back at once (``mallopt``), which roughly doubles the time of a step: hence a pass of its own. Linux resets its
+Two figures: how far the resident set rises above its baseline while the first steps and one epoch train, and the
+framework's own allocator figure for another epoch. The baseline is the process with model and data in place, in which
+the framework has met its first step already, at batch size 1 with an engine of its own: what it makes once (thread
+pools, kernels loaded) is no part of a batch size. The baseline lies before the first step at the batch size asked for,
+because an allocator that keeps what it once held would show no rise after it.
+
+The resident set answers only where glibc is told to hand freed memory back at once (``mallopt``), which roughly
+doubles the time of a step: hence a pass of its own. Linux resets its
 peak (``VmHWM``) when 5 is written to ``/proc/self/clear_refs`` (proc_pid_clear_refs(5)); ``ru_maxrss`` cannot be reset
 and survives exec, so it is never used.
 """
@@ -12,12 +17,12 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.engines.base import Engine, FloatArray, MemoryPeak, Order
 from bench.records import MemoryRecord
-from bench.run.measure import Conditions, Recorder, start_engine
+from bench.run.measure import Conditions, Recorder, first_step, set_up, start_engine
 from bench.workload.data import Split
 from bench.workload.schedule import epoch_order
 
@@ -96,10 +101,12 @@ def measure_memory(
     """Trains one epoch for the resident set and another for the framework's allocator."""
     rss = ResidentSet()
     reason = rss.why_not() or return_freed_memory_at_once()
-    start_engine(engine, split, conditions, recorder)
+    meet_first_step(engine, split, conditions)
+    set_up(engine, split, conditions, recorder)
     if reason is None:
         rss.reset_peak()
     baseline_bytes = rss.current_bytes() if reason is None else None
+    first_step(engine, conditions, recorder)
     engine.train(OneEpoch(engine, conditions))
     peak_bytes = rss.peak_bytes() if reason is None else None
     allocator = _allocator_peak(engine, conditions)
@@ -115,6 +122,15 @@ def measure_memory(
         isolation=isolation,
         steps=conditions.cell.steps_per_epoch,
     )
+
+
+def meet_first_step(engine: Engine, split: Split, conditions: Conditions) -> None:
+    """Takes one step at batch size 1 with a second engine of the same kind, and forgets it."""
+    one_row = replace(conditions.cell.data, n_train=1)
+    setup = replace(engine.setup, cell=replace(conditions.cell, data=one_row, batch_size=1))
+    scout = type(engine)(setup)
+    one = Conditions(cell=setup.cell, round_=conditions.round_, clock=conditions.clock, alive=conditions.alive)
+    start_engine(scout, split._replace(x_train=split.x_train[:1], y_train=split.y_train[:1]), one, Recorder())
 
 
 def _rise(baseline: int | None, peak: int | None, reason: str | None) -> tuple[int | None, str | None]:
