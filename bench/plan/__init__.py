@@ -1,1 +1,1 @@
-"""From a grid to what will be run: cells and rounds, data and targets, what cannot run here and why, how long it takes."""
+"""From a grid to what will be run: cells, rounds, data, what cannot run here and why, how long it will take."""
