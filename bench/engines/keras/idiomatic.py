@@ -118,7 +118,7 @@ class KerasIdiomatic(KerasEngine):
         return TellingModel(make_layers(self.cell))
 
     def build(self, weights: Weights) -> None:
-        """``compile``, and the metrics' variables: a graph that makes them is traced twice."""
+        """``compile``."""
         super().build(weights)
         self.model.compile(
             optimizer=self.optimizer,

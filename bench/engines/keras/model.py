@@ -36,8 +36,8 @@ def get_weights(model: keras.Model) -> Weights:
 
 
 def to_numpy(variable: keras.Variable) -> FloatArray:
-    """A copy of a variable; by way of its tensor, because NumPy 2 warns of how a Keras variable converts itself."""
-    return np.array(keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(variable)))
+    """A copy on the host; ``asarray`` first, because NumPy 2 warns when it is asked to copy a Keras variable."""
+    return np.asarray(variable).copy()
 
 
 class FreshOptimizer:

@@ -1,0 +1,134 @@
+"""The Keras loops on TensorFlow beyond the contract: exact arithmetic, no trace too many, allocator figures."""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.contract.case import Kind, ready, start_weights, train, trajectory
+
+LOOPS = ("idiomatic", "eager", "compiled")
+
+
+def kind(loop: str) -> Kind:
+    return Kind("keras", "tensorflow", loop)
+
+
+def furthest(seen: list[Any], expected: list[Any]) -> float:
+    return float(np.abs(np.concatenate(seen) - np.concatenate(expected)).max())
+
+
+def counted(function: Callable[..., Any], calls: list[str]) -> Callable[..., Any]:
+    """The same function, leaving a mark at every call; a graph calls Python only while it is traced."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        calls.append(function.__name__)
+        return function(*args, **kwargs)
+
+    return call
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
+def test_in_float64_every_step_is_the_references(loop: str, optimizer: str) -> None:
+    cell = kind(loop).cell(32, optimizer=optimizer, dtype="float64")
+    assert furthest(train(ready(cell), 3), trajectory(cell, 3)[0]) <= 1e-12
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_in_float32_only_rounding_is_left(loop: str) -> None:
+    cell = kind(loop).cell(7)
+    assert furthest(train(ready(cell), 3), trajectory(cell, 3)[0]) <= 5e-6
+
+
+def test_keras_own_adam_is_used_with_the_frameworks_defaults() -> None:
+    pinned, own = (ready(kind("eager").cell(32, defaults=defaults)) for defaults in ("pinned", "framework"))
+    assert type(own.optimizer).__module__.startswith("keras.")  # type: ignore[attr-defined]
+    assert own.optimizer.epsilon == 1e-7  # type: ignore[attr-defined]
+    assert pinned.optimizer.epsilon == pinned.cell.optimizer.epsilon  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
+def test_the_compiled_step_is_traced_once_per_batch_shape(monkeypatch: pytest.MonkeyPatch, jit_compile: bool) -> None:
+    engine_class = import_module("bench.engines.keras.compiled").KerasCompiled
+    traced: list[str] = []
+    monkeypatch.setattr(engine_class, "jit_compile", jit_compile)
+    monkeypatch.setattr(engine_class, "train_rows", counted(engine_class.train_rows, traced))
+    cell = kind("compiled").cell(32)
+    engine = ready(cell)
+    assert len(traced) == 2, "one graph for the full batch, one for the short one"
+    losses = train(engine, 2)
+    engine.reset(start_weights())
+    train(engine, 1)
+    assert len(traced) == 2
+    assert furthest(losses, trajectory(cell, 2)[0]) <= 5e-6
+
+
+def test_fit_traces_its_step_once_for_all_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    model_class = import_module("bench.engines.keras.idiomatic").TellingModel
+    traced: list[str] = []
+    monkeypatch.setattr(model_class, "compute_loss", counted(model_class.compute_loss, traced))
+    engine = ready(kind("idiomatic").cell(32, shuffle=True))
+    train(engine, 2)
+    engine.reset(start_weights())
+    train(engine, 2)
+    assert len(traced) == 1
+
+
+def test_compiled_steps_may_be_asked_for_out_of_order() -> None:
+    engine, reference = (ready(kind(loop).cell(32, optimizer="still")) for loop in ("compiled", "eager"))
+    order = np.arange(100)[::-1].copy()
+    engine.begin_epoch(order)  # type: ignore[attr-defined]
+    reference.begin_epoch(order)  # type: ignore[attr-defined]
+    for low, high in ((64, 96), (0, 32), (32, 64), (96, 100)):
+        assert float(engine.step(low, high)) == pytest.approx(float(reference.step(low, high)))  # type: ignore[attr-defined]
+
+
+def test_native_shuffling_leaves_tensorflows_own_in_place() -> None:
+    tf = import_module("tensorflow")
+    native = tf.random.shuffle
+    train(ready(kind("idiomatic").cell(32, shuffle=True)), 1)
+    assert tf.random.shuffle is native
+
+
+@pytest.mark.parametrize("loop", ["eager", "compiled"])
+def test_the_allocators_peak_rises_with_the_batch(loop: str) -> None:
+    peaks = []
+    for batch_size in (1, 100):
+        engine = ready(kind(loop).cell(batch_size))
+        with engine.track_memory() as gauge:
+            train(engine, 1)
+        peaks.append(gauge.peak)
+    small, large = (peak.peak_bytes for peak in peaks)
+    if small is None or large is None:
+        pytest.skip(f"this process imported TensorFlow without its counting allocator: {peaks[0].reason}")
+    assert large - small > 100 * 64 * 4, "a hidden layer of the larger batch"
+
+
+class SilentAllocator:
+    """TensorFlow whose allocator counts nothing, in either of its two ways."""
+
+    def __init__(self, *, raises: bool) -> None:
+        self.raises = raises
+        self.config = self
+        self.experimental = self
+
+    def reset_memory_stats(self, name: str) -> None:
+        if self.raises:
+            raise ValueError(f"Cannot reset memory stats for device '{name}'")
+
+    def get_memory_info(self, name: str) -> dict[str, int]:
+        return {"current": 0, "peak": 0}
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_an_allocator_that_counts_nothing_gives_a_reason_and_no_zero(raises: bool) -> None:
+    memory = import_module("bench.engines.keras.memory")
+    device = import_module("bench.engines.keras.device").Device(
+        kind="cpu", name="a processor", synchronize=lambda: None
+    )
+    peak = memory.AllocatorStatistics(SilentAllocator(raises=raises), device).peak()
+    assert peak.peak_bytes is None
+    assert peak.reason == "TensorFlow's allocator on CPU:0 keeps no statistics"
