@@ -23,7 +23,7 @@ FASTEST_TO_TARGET = "fastest_to_target"
 SMALLEST_MEMORY = "smallest_memory"
 
 MEMORY_GRAIN_BYTES = 256 * 1024
-"""Resident sets closer than this are one: the kernel counts them in batches of 84 kB per processor."""
+"""Figures closer than this are one: the kernel counts resident pages in batches of 84 kB per processor."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,8 +252,12 @@ def _other_framework(winner: Choice, rivals: list[Rival]) -> Rival | None:
 
 
 def _by_memory(group: pd.DataFrame) -> Finding:
-    """What training adds: on a CPU to the process, elsewhere on the device; measured once, so without interval."""
-    quantity = "rss_over_baseline_bytes" if (group["device"] == "cpu").all() else "device_peak_bytes"
+    """What one must have: on a CPU for the whole process, elsewhere on the device; measured once, so without interval.
+
+    What training adds to the process is another figure: beside a framework's own hundreds of megabytes it decides
+    nothing until the data is large.
+    """
+    quantity = "peak_rss_bytes" if (group["device"] == "cpu").all() else "device_peak_bytes"
     choices = _ranked(_comparable(group, quantity), quantity, larger_is_better=False)
     if not choices:
         return _undecided(SMALLEST_MEMORY, quantity, group)
@@ -274,7 +278,7 @@ def _by_memory(group: pd.DataFrame) -> Finding:
 
 def _comparable(group: pd.DataFrame, quantity: str) -> pd.DataFrame:
     """The largest part of the cells whose figures mean the same thing."""
-    kind = "memory_isolation" if quantity == "rss_over_baseline_bytes" else "device_peak_source"
+    kind = "memory_isolation" if quantity == "peak_rss_bytes" else "device_peak_source"
     kinds = group.loc[group[quantity].notna(), kind].dropna()
     return group[group[kind] == kinds.mode().iloc[0]] if len(kinds) else group
 

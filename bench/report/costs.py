@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,10 +10,12 @@ import pandas as pd
 from bench.report import format as fmt
 from bench.report.figures.base import floats
 from bench.report.view import View, framework_label
+from bench.store import journal
 
 # Phase's name, its columns in ``runs``.
+_START = "start"
 _PHASES = (
-    ("start", ("start_s",)),
+    (_START, ("start_s",)),
     ("build and data", ("build_s", "data_to_device_s")),
     ("first step (trace, compile)", ("first_step_s",)),
     ("training", ("training_s",)),
@@ -48,16 +49,32 @@ class Cost:
 
 def costs(view: View) -> list[Cost]:
     """Every framework that ran, the costliest first, and all together where there are several."""
+    groups = {name: (len(runs), _seconds(runs)) for name, runs in _ran_by_framework(view)}
+    ordered = sorted(groups.items(), key=lambda item: -sum(item[1][1].values()))
+    every = [_cost(name, runs, seconds) for name, (runs, seconds) in ordered]
+    if len(ordered) > 1:
+        together = {phase: sum(seconds[phase] for _, (_, seconds) in ordered) for phase in phase_names()}
+        every.insert(0, _cost("all together", sum(runs for runs, _ in groups.values()), together))
+    return every
+
+
+def _ran_by_framework(view: View) -> list[tuple[str, pd.DataFrame]]:
     ran = view.runs[view.runs["wall_s"].notna() & (floats(view.runs["wall_s"]) > 0)]
     names = [framework_label(str(f), None if fmt.is_missing(b) else str(b)) for f, b in _sides(ran)]
-    groups = [(name, _seconds(group)) for name, group in ran.groupby(pd.Series(names, index=ran.index), sort=True)]
-    counted = Counter(names)
-    ordered = sorted(groups, key=lambda pair: -sum(pair[1].values()))
-    every = [_cost(str(name), counted[str(name)], seconds) for name, seconds in ordered]
-    if len(ordered) > 1:
-        together = {phase: sum(seconds[phase] for _, seconds in ordered) for phase in ordered[0][1]}
-        every.insert(0, _cost("all together", len(ran), together))
-    return every
+    return [(str(name), runs) for name, runs in ran.groupby(pd.Series(names, index=ran.index, dtype=object), sort=True)]
+
+
+def overhead(view: View) -> str:
+    """The sweep's time against what no harness could save; empty where runs lay side by side or it was cut short."""
+    elapsed_s = journal.elapsed_s(view.folder)
+    needed_s = sum(_needed_s(runs) for _, runs in _ran_by_framework(view))
+    if elapsed_s is None or not 0 < needed_s <= elapsed_s:
+        return ""
+    return (
+        f"From start to end the sweep took {fmt.duration(elapsed_s, elapsed_s, elapsed_s * 1.01)}: "
+        f"{fmt.ratio(elapsed_s / needed_s, elapsed_s / needed_s * 0.99, elapsed_s / needed_s * 1.01)} what building, "
+        "compiling, training, evaluation, the memory pass and one import per framework took. The rest is the harness."
+    )
 
 
 def phase_names() -> list[str]:
@@ -73,8 +90,12 @@ def _seconds(runs: pd.DataFrame) -> dict[str, float]:
     phases = {name: float(sum(_total(runs, column) for column in columns)) for name, columns in _PHASES}
     # A template imports once and its forks inherit it: every run of theirs names the same import.
     imports = runs.dropna(subset=["import_s"]).groupby("device")["import_s"].max()
-    rest = max(0.0, _total(runs, "wall_s") - sum(phases.values()))
-    return {_IMPORTS: float(imports.sum()), **phases, _REST: rest}
+    necessary = {_IMPORTS: float(imports.sum()), **phases}
+    return necessary | {_REST: max(0.0, _total(runs, "wall_s") - sum(necessary.values()))}
+
+
+def _needed_s(runs: pd.DataFrame) -> float:
+    return sum(seconds for phase, seconds in _seconds(runs).items() if phase not in (_START, _REST))
 
 
 def _total(runs: pd.DataFrame, column: str) -> float:

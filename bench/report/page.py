@@ -50,6 +50,7 @@ class Page:
     memory_sources: Sequence[tuple[str, str]]
     costs: Sequence[Cost]
     phases: Sequence[str]
+    overhead: str
     machine: Sequence[tuple[str, str]]
     software: Sequence[tuple[str, str]]
     git: str
@@ -91,6 +92,7 @@ def page_of(view: View, shown: Sequence[Exhibit]) -> Page:
         memory_sources=_memory_sources(view),
         costs=costs.costs(view),
         phases=costs.phase_names(),
+        overhead=costs.overhead(view),
         machine=list(_facts(sweep.machine)),
         software=list(_facts(sweep.software)),
         git=_git(sweep.git),

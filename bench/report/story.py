@@ -156,8 +156,8 @@ def _value(finding: Finding) -> str:
     if finding.winner is None:
         return fmt.MISSING
     if finding.kind == SMALLEST_MEMORY:
-        above = "above the process's baseline" if finding.quantity == "rss_over_baseline_bytes" else "on the device"
-        return f"{value_label(finding.kind, finding.winner)} {above}"
+        what = "for the whole process" if finding.quantity == "peak_rss_bytes" else "on the device"
+        return f"{value_label(finding.kind, finding.winner)} {what}"
     return value_label(finding.kind, finding.winner)
 
 

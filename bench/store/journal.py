@@ -30,6 +30,19 @@ def append(folder: SweepFolder, event: str, **details: Any) -> None:
         raise storage_error(folder.journal, error) from error
 
 
+def elapsed_s(folder: SweepFolder) -> float | None:
+    """Seconds from the sweep's start to its end, by the journal; None for a sweep that did not get there."""
+    try:
+        lines = folder.journal.read_text(encoding="utf-8", errors="replace").splitlines()
+        events = [json.loads(line) for line in (lines[0], lines[-1])]
+        if [event["event"] for event in events] != ["sweep_started", "sweep_finished"]:
+            return None
+        began, ended = (datetime.fromisoformat(event["at"]) for event in events)
+    except (OSError, IndexError, ValueError, KeyError, TypeError):
+        return None
+    return (ended - began).total_seconds()
+
+
 def now() -> str:
     """The time of day in UTC, ISO 8601 with milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

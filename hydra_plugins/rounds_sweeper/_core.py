@@ -7,7 +7,6 @@ from pathlib import Path
 
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
@@ -25,7 +24,7 @@ def sweep(
     config: DictConfig,
     params: Mapping[str, str],
     arguments: Sequence[str],
-) -> list[Sequence[JobReturn]]:
+) -> None:
     """Plans the grid; prints the plan where only that was asked for, else runs it round by round.
 
     Raises:
@@ -34,18 +33,17 @@ def sweep(
     plan = make_plan(expand_grid(context.config_loader, config, params, arguments))
     if plan.config.sweep.dry_run:
         show_plan(plan)
-        return []
+        return
     rounds = _Rounds(context, task_function, config)
     if code := conduct(plan, rounds.launch, overrides=list(arguments)):
         raise SystemExit(code)
-    return rounds.returns
 
 
 class _Rounds:
-    """Hands one round after the other to the launcher and keeps what it returned."""
+    """Hands one round after the other to the launcher, and keeps nothing of it: a sweep may have thousands of jobs."""
 
     def __init__(self, context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        self.returns: list[Sequence[JobReturn]] = []
+        self._launched = 0
         self._context = context
         self._task_function = task_function
         self._config = config
@@ -55,8 +53,9 @@ class _Rounds:
         """Runs one round; returns how each of its cells ended."""
         batch = [_job_overrides(folder, round_, order, cell_id) for order, cell_id in enumerate(cell_ids)]
         self._launcher = self._launcher or self._make_launcher(folder)
-        self.returns.append(self._launcher.launch(batch, initial_job_idx=sum(map(len, self.returns))))
-        return [Status(job.return_value) for job in self.returns[-1]]
+        returned = self._launcher.launch(batch, initial_job_idx=self._launched)
+        self._launched += len(batch)
+        return [Status(job.return_value) for job in returned]
 
     def _make_launcher(self, folder: SweepFolder) -> Launcher:
         """The configured launcher, for jobs of this sweep."""

@@ -4,7 +4,6 @@ Hydra runs this file before it is a module of ``sys.modules``, where dataclasses
 """
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.plugins.sweeper import Sweeper
@@ -35,11 +34,8 @@ class RoundsSweeper(Sweeper):
         self.task_function = task_function
         self.config = config
 
-    def sweep(self, arguments: list[str]) -> Any:
+    def sweep(self, arguments: list[str]) -> None:
         """Plans and runs the sweep.
-
-        Returns:
-            For every round what the launcher returned.
 
         Raises:
             SystemExit: the sweep's exit code is not 0.
@@ -49,4 +45,4 @@ class RoundsSweeper(Sweeper):
 
         if self.hydra_context is None or self.config is None:
             raise RuntimeError("Hydra calls setup() before sweep()")
-        return _core.sweep(self.hydra_context, self.task_function, self.config, self.params, arguments)
+        _core.sweep(self.hydra_context, self.task_function, self.config, self.params, arguments)

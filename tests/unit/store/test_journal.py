@@ -1,0 +1,64 @@
+"""The journal: whole lines in order, and the time between a sweep's start and end."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from bench.errors import StorageError
+from bench.store import journal
+from bench.store.layout import SweepFolder
+
+
+def test_events_are_appended_as_whole_lines_whoever_writes(tmp_path: Path) -> None:
+    folder = SweepFolder(tmp_path)
+    writers = [
+        threading.Thread(target=lambda: [journal.append(folder, "run_finished", text="x" * 500) for _ in range(20)])
+        for _ in range(4)
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    lines = folder.journal.read_text().splitlines()
+    assert len(lines) == 80
+    assert {json.loads(line)["text"] for line in lines} == {"x" * 500}
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="cannot write"):
+        journal.append(SweepFolder(tmp_path / "nowhere"), "sweep_started")
+
+
+def event(name: str, at: str) -> str:
+    return json.dumps({"event": name, "at": at})
+
+
+START = event("sweep_started", "2026-01-01T10:00:00.000+00:00")
+END = event("sweep_finished", "2026-01-01T10:06:10.500+00:00")
+
+
+@pytest.mark.parametrize(
+    ("lines", "seconds"),
+    [
+        ([START, event("run_started", "2026-01-01T10:00:01.000+00:00"), END], 370.5),
+        ([START, event("run_started", "2026-01-01T10:00:01.000+00:00")], None),
+        ([START, END[:-9]], None),
+        ([event("sweep_started", "yesterday"), END], None),
+        (["[]", "[]"], None),
+        ([], None),
+    ],
+)
+def test_the_elapsed_time_is_from_start_to_end_or_unknown(
+    tmp_path: Path, lines: list[str], seconds: float | None
+) -> None:
+    folder = SweepFolder(tmp_path)
+    folder.journal.write_text("\n".join(lines))
+    assert journal.elapsed_s(folder) == seconds
+
+
+def test_a_sweep_without_a_journal_has_no_elapsed_time(tmp_path: Path) -> None:
+    assert journal.elapsed_s(SweepFolder(tmp_path)) is None
