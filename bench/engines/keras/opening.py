@@ -14,6 +14,7 @@ from bench.engines.keras.environment import describe, pin_configuration
 from bench.engines.keras.memory import watch
 from bench.engines.keras.model import FreshOptimizer, get_weights, make_layers
 from bench.engines.keras.optimizer import make_optimizer
+from bench.engines.keras.shuffling import seed_shuffling
 from bench.workload.network import Weights
 
 
@@ -54,8 +55,7 @@ class KerasEngine(Engine):
         """Weights, slots and the native shuffling from their start; whatever was traced stays."""
         self.model.set_weights(list(weights))
         self._fresh.restore()
-        # NumPy's generator, which Keras seeds as well, takes 32 bits.
-        keras.utils.set_random_seed(self.setup.native_seed % 2**32)
+        seed_shuffling(self.setup.native_seed)
 
     def synchronize(self) -> None:
         """Returns when the device has finished everything asked of it."""

@@ -2,9 +2,8 @@
 
 There ``fit`` permutes with ``tf.random.shuffle`` and starts a new iterator in every epoch. With a seed each iterator
 starts the same random stream again, so that all epochs have one order; without a seed no run can be repeated. On its
-other backends Keras draws the permutation from NumPy's and PyTorch's own generators, which ``set_random_seed`` seeds
-and which move on from epoch to epoch. While ``fit`` runs here, TensorFlow does as JAX does: one permutation per epoch,
-drawn by NumPy, which is as fast.
+other backends Keras draws the permutation from NumPy's and PyTorch's own generators, which move on from epoch to epoch.
+While ``fit`` runs here, TensorFlow does as JAX does: one permutation per epoch, drawn by NumPy.
 """
 
 from __future__ import annotations
@@ -16,6 +15,17 @@ from typing import Any
 
 import keras
 import numpy as np
+
+
+def seed_shuffling(seed: int) -> None:
+    """Starts the generators that ``fit`` shuffles with; each takes 32 bits.
+
+    ``keras.utils.set_random_seed`` would do the same, but imports TensorFlow to seed it even where JAX or PyTorch
+    computes: two seconds in every run.
+    """
+    np.random.seed(seed % 2**32)
+    if keras.backend.backend() == "torch":
+        sys.modules["torch"].manual_seed(seed % 2**32)
 
 
 @contextmanager
