@@ -8,6 +8,7 @@ The bare loop asks the engine for its epochs with nothing around them but two re
 from __future__ import annotations
 
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -32,7 +33,9 @@ FAMILIES = (
     ("keras", "tensorflow", "compiled"),
 )
 BATCH_SIZES = (1, 32, 1000)
-PAIR_S = 12.0
+LEAST_PAIRS = 30
+PRECISION = 0.003
+MOST_S = 90.0
 BLOCK_S = 0.05
 BAR = 0.01
 
@@ -85,7 +88,7 @@ def compare(framework: str, backend: str | None, loop: str, batch_size: int) -> 
     epochs = max(1, round(BLOCK_S * 1e9 / bare_ns(engine, 2) * 2))
     ratios: list[float] = []
     began = time.monotonic()
-    while len(ratios) < 20 or time.monotonic() - began < PAIR_S:
+    while unsure(ratios) and time.monotonic() - began < MOST_S:
         if len(ratios) % 2:
             harness, bare = harness_ns(engine, conditions, recorder, epochs), bare_ns(engine, epochs)
         else:
@@ -93,6 +96,14 @@ def compare(framework: str, backend: str | None, loop: str, batch_size: int) -> 
         ratios.append(bare / harness)
     low, _, high = statistics.quantiles(ratios, n=4)
     return {"ratio": statistics.median(ratios), "low": low, "high": high, "pairs": len(ratios), "epochs": epochs}
+
+
+def unsure(ratios: list[float]) -> bool:
+    """Whether the median still needs pairs: its standard error, 0.93 IQR / sqrt(n) for a normal spread, is too wide."""
+    if len(ratios) < LEAST_PAIRS:
+        return True
+    low, _, high = statistics.quantiles(ratios, n=4)
+    return 0.93 * (high - low) / math.sqrt(len(ratios)) > PRECISION
 
 
 def bare_ns(engine: Engine, epochs: int) -> int:

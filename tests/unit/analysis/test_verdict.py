@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+import bench.analysis.verdict as verdicts
 from bench.analysis.compare import FASTER, TIE
 from bench.analysis.tables import build_tables
 from bench.analysis.verdict import (
@@ -144,3 +146,9 @@ def test_random_labels_failures_and_absent_devices_are_kept_in_mind(tmp_path: Pa
 def test_the_recommendation_is_the_fastest_to_the_target(tmp_path: Path) -> None:
     found = verdict_of(tmp_path)
     assert found.recommendations[0].choice == finding(found, FASTEST_TO_TARGET).winner
+
+
+def test_a_cell_that_missed_the_target_more_than_once_has_no_time_to_it() -> None:
+    group = pd.DataFrame({"n_measured": [5, 5, 5], "n_reached": [5, 4, 3], "time_to_target_s": [3.0, 2.0, 1.0]})
+    assert verdicts._reliable(group)["time_to_target_s"].tolist()[:2] == [3.0, 2.0]
+    assert verdicts._reliable(group)["time_to_target_s"].isna().tolist() == [False, False, True]
