@@ -221,11 +221,13 @@ def test_thread_counts_of_the_launcher_do_not_reach_the_worker(
 
 
 def test_the_memory_pass_runs_in_the_first_round_in_a_process_of_its_own(folder: SweepFolder) -> None:
-    cell = make_cell(protocol={"memory": True})
+    data = DataSpec(name="teacher", n_train=50_000, n_val=10, features=4, noise=0.0, distribution="normal")
+    cell = make_cell(protocol={"memory": True}, data=data, batch_size=50_000)
     first, second = run(folder, cell), run(folder, cell, round_=1)
+    hidden_bytes = 4 * 50_000 * cell.network.hidden
     assert first.memory.isolation == "fork"
     assert first.memory.rss_over_baseline_bytes is not None
-    assert first.memory.rss_over_baseline_bytes >= 0
+    assert hidden_bytes < first.memory.rss_over_baseline_bytes < 20 * hidden_bytes
     assert first.memory_wall_s is not None
     assert second.memory.rss_over_baseline_bytes is None
     assert second.memory.rss_reason == "measured in round 0 only"
