@@ -43,9 +43,9 @@ def main() -> int:
 
 
 def make_sweep_of(runs: int, path: Path) -> SweepFolder:
-    """A sweep of about so many runs: both frameworks and loops, all batch sizes, as many learning rates as it takes."""
+    """A sweep of at least so many runs: both frameworks and loops, all batch sizes, as many learning rates as it takes."""
     per_rate = len(BATCH_SIZES) * _CURVES_PER_RATE * _ROUNDS
-    rates = max(1, round(runs / per_rate))
+    rates = -(-runs // per_rate)
     return make_sweep(path, learning_rates=[1e-3 * (1 + i / rates) for i in range(rates)], devices=("cpu",))
 
 
