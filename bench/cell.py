@@ -100,7 +100,8 @@ class ProtocolSpec:
         steady_min_epochs: least number of steady epochs per run.
         steady_max_s: most steady time per run, in seconds (at least one epoch is always timed).
         timeout_s: hard limit for a run, in seconds.
-        stall_s: longest time without a sign of progress, in seconds.
+        stall_s: longest time without a sign of progress (the end of an epoch or of a phase, or processor time
+            at work in between), in seconds.
         memory: whether the first round adds a memory pass.
     """
 

@@ -13,9 +13,11 @@ from bench.cell import Cell
 from bench.errors import Unavailable
 from bench.plan.host import clean_environment
 from bench.records import RunRequest, Status, WorkerOutcome, to_plain
+from bench.run.oom import says_out_of_memory
 from bench.run.outcome import Ending, judge, oom_kills, read_outcome
-from bench.run.processes import UNSEEN, Exit, SpawnedWorker, WorkerProcess
+from bench.run.processes import UNSEEN, Exit, SpawnedWorker, TemplateEnded, WorkerProcess
 from bench.run.templates import templates
+from bench.run.watch import see_to_its_end
 from bench.run.worker import HEARTBEAT, OUTCOME, TRACE
 from bench.store.writer import write_json
 
@@ -40,24 +42,30 @@ def attempt(request: RunRequest, request_file: Path, log: Path) -> Attempt:
         (folder / stale).unlink(missing_ok=True)
     cell = Cell.from_plain(request.cell)
     isolation = isolation_of(cell)
+    kills_before = oom_kills()
     try:
-        start, import_s = _starter(cell, isolation, request.environment)
-        request = replace(request, requested_ns=time.perf_counter_ns())
-        write_json(request_file, to_plain(request))
-        kills_before, began_s = oom_kills(), time.monotonic()
-        process = start(request_file, log)
+        started = _start(request, cell, isolation, request_file, log)
     except Unavailable as error:
         return Attempt(isolation=isolation, status=Status.UNAVAILABLE, reason=str(error))
-    end, overdue = see_to_its_end(process, cell, folder / HEARTBEAT)
+    except TemplateEnded as error:
+        status = Status.OOM if says_out_of_memory(str(error)) else Status.CRASHED
+        return Attempt(isolation=isolation, status=status, reason=str(error))
+    end, overdue = see_to_its_end(started.process, cell.protocol, folder / HEARTBEAT)
+    wall_s = time.monotonic() - started.at_s
     outcome = read_outcome(folder)
-    wall_s = time.monotonic() - began_s
     if outcome is not None:
         status, reason = outcome.status, outcome.reason
     else:
         killed = None if kills_before is None else (oom_kills() or 0) - kills_before
         status, reason = judge(Ending(exit=end, overdue=overdue, oom_kills=killed, log=log))
     return Attempt(
-        isolation=isolation, status=status, reason=reason, exit=end, outcome=outcome, import_s=import_s, wall_s=wall_s
+        isolation=isolation,
+        status=status,
+        reason=reason,
+        exit=end,
+        outcome=outcome,
+        import_s=started.import_s,
+        wall_s=wall_s,
     )
 
 
@@ -67,41 +75,33 @@ def isolation_of(cell: Cell) -> str:
     return "fork" if can_fork and cell.protocol.isolation != "spawn" else "spawn"
 
 
-def see_to_its_end(process: WorkerProcess, cell: Cell, heartbeat: Path) -> tuple[Exit, str | None]:
-    """Waits for a worker; ends it where it takes too long, or shows no sign of life for too long.
+@dataclass(frozen=True)
+class _Started:
+    """A worker on its way: since when (monotonic seconds), and what its template's import took."""
 
-    Returns:
-        How it ended, and why it had to be ended (None where it ended by itself).
+    process: WorkerProcess
+    at_s: float
+    import_s: float | None
+
+
+def _start(request: RunRequest, cell: Cell, isolation: str, request_file: Path, log: Path) -> _Started:
+    """Starts the cell's worker; a template that ended since its last run is replaced, once.
+
+    Raises:
+        Unavailable: the framework cannot be imported, or its interpreter not started.
+        TemplateEnded: the new template ended as well.
     """
-    protocol = cell.protocol
-    deadline_s = time.time() + protocol.timeout_s
-    sign_of_life_s = time.time()
     try:
-        while True:
-            now_s = time.time()
-            if now_s >= deadline_s:
-                return _end(process), f"still running after protocol.timeout_s = {protocol.timeout_s:g} s"
-            sign_of_life_s = max(sign_of_life_s, _changed_s(heartbeat))
-            if now_s >= sign_of_life_s + protocol.stall_s:
-                return _end(process), f"no sign of progress for protocol.stall_s = {protocol.stall_s:g} s"
-            end = process.wait(max(0.01, min(deadline_s, sign_of_life_s + protocol.stall_s) - now_s))
-            if end is not None:
-                return end, None
-    except BaseException:
-        process.kill()
-        raise
+        return _start_once(request, cell, isolation, request_file, log)
+    except TemplateEnded:
+        return _start_once(request, cell, isolation, request_file, log)
 
 
-def _end(process: WorkerProcess) -> Exit:
-    process.kill()
-    return process.wait(30.0) or UNSEEN
-
-
-def _changed_s(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
+def _start_once(request: RunRequest, cell: Cell, isolation: str, request_file: Path, log: Path) -> _Started:
+    start, import_s = _starter(cell, isolation, request.environment)
+    write_json(request_file, to_plain(replace(request, requested_ns=time.perf_counter_ns())))
+    at_s = time.monotonic()
+    return _Started(start(request_file, log), at_s, import_s)
 
 
 Starter = Callable[[Path, Path], WorkerProcess]

@@ -48,7 +48,7 @@ def judge(ending: Ending) -> tuple[Status, str]:
         return Status.TIMEOUT, ending.overdue
     how = _in_words(ending.exit)
     tail = log_tail(ending.log)
-    if ending.oom_kills:
+    if ending.exit.code is None and ending.exit.signal in (None, "SIGKILL") and (ending.oom_kills or 0) > 0:
         return Status.OOM, f"{how}; the kernel's out-of-memory killer was at work meanwhile"
     if says_out_of_memory(tail):
         return Status.OOM, f"{how}; its log ends with: {_last_line(tail)}"

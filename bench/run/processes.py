@@ -15,11 +15,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from bench.errors import Unavailable
+from bench.store.writer import storage_error
 
 _BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 _IMPORT_LIMIT_S = 300.0
@@ -36,14 +38,20 @@ class Exit:
     @classmethod
     def from_code(cls, code: int) -> Exit:
         """From a return code in which signals are negative."""
-        return cls(code=code) if code >= 0 else cls(signal=signal.Signals(-code).name)
+        return cls(code=code) if code >= 0 else cls(signal=signal_name(-code))
 
 
 UNSEEN = Exit()
 
 
+class TemplateEnded(Exception):
+    """A template that was there a moment ago is not any more; a new one may serve."""
+
+
 class WorkerProcess(Protocol):
-    """A worker on its way."""
+    """A worker on its way; ``pid`` leads its process group."""
+
+    pid: int
 
     def wait(self, timeout_s: float) -> Exit | None:
         """How it ended, or None where it is still running after ``timeout_s``."""
@@ -57,22 +65,36 @@ def command(python: str | None, role: str, *arguments: str) -> list[str]:
     return [python or sys.executable, str(_BOOTSTRAP), role, *arguments]
 
 
+def launch(
+    python: str | None, role: str, *arguments: str, environment: Mapping[str, str], **descriptors: Any
+) -> subprocess.Popen[bytes]:
+    """Starts an interpreter in a session of its own, its standard input a pipe from us.
+
+    Raises:
+        Unavailable: there is no such interpreter.
+    """
+    try:
+        return subprocess.Popen(
+            command(python, role, *arguments),
+            bufsize=0,  # what a dead template did not take must not be tried again when its pipe is closed
+            stdin=subprocess.PIPE,
+            env=dict(environment),
+            start_new_session=True,
+            **descriptors,
+        )
+    except OSError as error:
+        raise Unavailable(f"the interpreter {python or sys.executable} cannot be started: {error.strerror}") from error
+
+
 class SpawnedWorker:
     """A worker in a fresh interpreter. Its standard input is its lifeline: it ends when ours closes."""
 
     def __init__(self, python: str | None, request: Path, log: Path, environment: Mapping[str, str]) -> None:
-        try:
-            with log.open("ab") as output:
-                self._process = subprocess.Popen(
-                    command(python, "worker", str(request)),
-                    stdin=subprocess.PIPE,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    env=dict(environment),
-                    start_new_session=True,
-                )
-        except OSError as error:
-            raise Unavailable(f"the interpreter {python} cannot be started: {error.strerror}") from error
+        with open_log(log) as output:
+            self._process = launch(
+                python, "worker", str(request), environment=environment, stdout=output, stderr=subprocess.STDOUT
+            )
+        self.pid = self._process.pid
         # Popen.wait(timeout) polls; a thread in a plain wait does not.
         self._waiter = threading.Thread(target=self._process.wait, daemon=True)
         self._waiter.start()
@@ -84,11 +106,12 @@ class SpawnedWorker:
             return None
         if self._process.stdin is not None:
             self._process.stdin.close()
+        end_group(self.pid)
         return Exit.from_code(self._process.returncode)
 
     def kill(self) -> None:
         """Ends its whole process group at once."""
-        kill_group(self._process.pid)
+        kill_group(self.pid)
 
 
 class Template:
@@ -97,20 +120,26 @@ class Template:
     def __init__(self, python: str | None, framework: str, backend: str | None, environment: Mapping[str, str]) -> None:
         self._said = b""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as the template)
+        self._last_words: str | None = None
         self._name = framework if backend is None else f"{framework} on {backend}"
         try:
-            self._process = subprocess.Popen(
-                command(python, "template", framework, backend or "-"),
-                stdin=subprocess.PIPE,
+            self._process = launch(
+                python,
+                "template",
+                framework,
+                backend or "-",
+                environment=environment,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
-                env=dict(environment),
-                start_new_session=True,
             )
-        except OSError as error:
+        except Unavailable:
             self._errors.close()
-            raise Unavailable(f"the interpreter {python} cannot be started: {error.strerror}") from error
-        self.import_s = self._wait_until_ready()
+            raise
+        try:
+            self.import_s = self._wait_until_ready()
+        except BaseException:
+            self.close()
+            raise
 
     def _wait_until_ready(self) -> float:
         message = self._hear(_IMPORT_LIMIT_S)
@@ -123,13 +152,13 @@ class Template:
     @property
     def usable(self) -> bool:
         """Whether it still takes requests."""
-        return self._process.poll() is None
+        return self._last_words is None and self._process.poll() is None
 
     def start(self, request: Path, log: Path) -> ForkedWorker:
         """Forks a worker for a request.
 
         Raises:
-            Unavailable: the template died in between.
+            TemplateEnded: it ended in between.
         """
         line = json.dumps({"request": str(request), "log": str(log)}) + "\n"
         try:
@@ -140,7 +169,7 @@ class Template:
             pass  # heard as silence just below
         message = self._hear(_GRACE_S)
         if message is None or "started" not in message:
-            raise Unavailable(f"the template of {self._name} ended: {self.close()}")
+            raise TemplateEnded(f"the template of {self._name} ended: {self.close()}")
         return ForkedWorker(self, int(message["started"]))
 
     def hear_end(self, timeout_s: float) -> Exit | None:
@@ -154,6 +183,12 @@ class Template:
 
     def close(self) -> str:
         """Ends the template and a worker it may have; returns how it ended and its last words on standard error."""
+        if self._last_words is None:
+            self._end()
+            self._last_words = self._read_last_words()
+        return self._last_words
+
+    def _end(self) -> None:
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
@@ -162,6 +197,8 @@ class Template:
         except subprocess.TimeoutExpired:
             kill_group(self._process.pid)
             self._process.wait()
+
+    def _read_last_words(self) -> str:
         with self._errors as errors:
             errors.seek(0)
             words = errors.read().decode(errors="replace").strip().splitlines()
@@ -192,22 +229,51 @@ class ForkedWorker:
 
     def __init__(self, template: Template, pid: int) -> None:
         self._template = template
-        self._pid = pid
+        self.pid = pid
 
     def wait(self, timeout_s: float) -> Exit | None:
         """How it ended, or None where it is still running after ``timeout_s``."""
-        return self._template.hear_end(timeout_s)
+        end = self._template.hear_end(timeout_s)
+        if end is not None:
+            end_group(self.pid)
+        return end
 
     def kill(self) -> None:
         """Ends its whole process group at once."""
-        kill_group(self._pid)
+        kill_group(self.pid)
+
+
+def open_log(log: Path) -> IO[bytes]:
+    """A worker's log, to be appended to.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    try:
+        return log.open("ab")
+    except OSError as error:
+        raise storage_error(log, error) from error
 
 
 def kill_group(pid: int) -> None:
     """Kills a process group; a process that does not lead one yet is killed itself."""
-    for kill in (os.killpg, os.kill):
-        try:
-            kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-        return
+    if not end_group(pid):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def end_group(pid: int) -> bool:
+    """Kills what there is of a process group, if only what its leader left behind; says whether there was anything."""
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):  # macOS answers the second for a group of zombies
+        return False
+    return True
+
+
+def signal_name(number: int) -> str:
+    """Such as ``SIGKILL``; real-time signals have numbers only."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pyarrow as pa
@@ -57,9 +58,10 @@ def run_cell(
             cell.framework, cell.backend, cell.protocol.threads, device=cell.device
         ),
     )
+    run_folder.log.unlink(missing_ok=True)  # of a run that was interrupted; its last words would be taken for ours
     timing = attempt(request, run_folder.request, run_folder.log)
+    timing, trace = _with_trace(run_folder, timing)
     memory, memory_wall_s = _memory_pass(request, run_folder, timing)
-    trace = _collect_trace(run_folder, timing)
     result = _result(request, timing, started_at, time.monotonic() - began_s)
     result = replace(result, memory=memory, memory_wall_s=memory_wall_s)
     write_result(run_folder, result, trace)
@@ -111,8 +113,15 @@ def _no_memory(reason: str) -> MemoryRecord:
     return MemoryRecord(rss_reason=reason, device_peak_reason=reason)
 
 
-def _collect_trace(folder: RunFolder, timing: Attempt) -> pa.Table | None:
-    return None if timing.outcome is None else read_worker_trace(folder.path / TRACE)
+def _with_trace(folder: RunFolder, timing: Attempt) -> tuple[Attempt, pa.Table | None]:
+    """The worker's trace; a worker whose trace cannot be read has crashed, whatever it says of itself."""
+    if timing.outcome is None:
+        return timing, None
+    try:
+        return timing, read_worker_trace(folder.path / TRACE)
+    except (KeyError, ValueError, OSError, BadZipFile, pa.ArrowException) as error:
+        reason = f"the worker's trace cannot be read: {type(error).__name__}: {error}"
+        return replace(timing, status=Status.CRASHED, reason=reason), None
 
 
 def _result(request: RunRequest, timing: Attempt, started_at: str, wall_s: float) -> RunResult:

@@ -22,6 +22,8 @@ import sys
 import time
 import traceback
 import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -59,22 +61,46 @@ def import_everything(framework: str, backend: str | None) -> None:
 
 def serve(speaking: int) -> None:
     """Forks a worker per request line."""
+    template = os.getpid()
     while line := _read_line():
         asked = json.loads(line)
-        pid = os.fork()
-        if pid == 0:
-            become_worker(Path(asked["request"]), Path(asked["log"]), speaking)
-        _say(speaking, started=pid)
-        _say(speaking, wait_status=wait_or_end_with_parent(pid))
+        with ends_of_children() as child_ended:
+            pid = os.fork()
+            if pid == 0:
+                become_worker(Path(asked["request"]), Path(asked["log"]), template, (speaking, *child_ended))
+            _say(speaking, started=pid)
+            _say(speaking, wait_status=wait_or_end_with_parent(pid, child_ended[0]))
 
 
-def become_worker(request: Path, log: Path, speaking: int) -> NoReturn:
-    """The forked child's whole life."""
+@contextmanager
+def ends_of_children() -> Iterator[tuple[int, int]]:
+    """A pipe that can be read when a child has ended. Not a pidfd: Pythons built on old systems have none."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)  # Python writes to the pipe for signals that have a handler
+    signal.set_wakeup_fd(writing)
+    try:
+        yield reading, writing
+    finally:
+        _forget_children()
+        os.close(reading)
+        os.close(writing)
+
+
+def _forget_children() -> None:
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+def become_worker(request: Path, log: Path, template: int, templates_own: Iterable[int]) -> NoReturn:
+    """The forked child's whole life; descriptors of the template's own are closed first."""
     code = 1
     try:
         os.setsid()
-        die_with_parent()
-        os.close(speaking)
+        die_with_parent(template)
+        _forget_children()
+        for descriptor in templates_own:
+            os.close(descriptor)
         redirect(log)
         worker.work(worker.read_request(request), isolation="fork")
         code = 0
@@ -88,10 +114,10 @@ def become_worker(request: Path, log: Path, speaking: int) -> NoReturn:
         os._exit(code)
 
 
-def die_with_parent() -> None:
+def die_with_parent(parent: int) -> None:
     """Asks Linux to kill this process when the template dies, and checks that it has not died already."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() == 1:
+    if os.getppid() != parent:
         os._exit(1)
 
 
@@ -106,18 +132,20 @@ def redirect(log: Path) -> None:
     os.close(nothing)
 
 
-def wait_or_end_with_parent(pid: int) -> int:
+def wait_or_end_with_parent(pid: int, child_ended: int) -> int:
     """The worker's wait status; if standard input closes first, the worker is killed and so are we."""
-    worker_ended = os.pidfd_open(pid)
-    try:
-        readable, _, _ = select.select([worker_ended, 0], [], [])
-    finally:
-        os.close(worker_ended)
-    if 0 in readable and worker_ended not in readable:
-        os.killpg(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-        os._exit(1)
-    return os.waitpid(pid, 0)[1]
+    while True:
+        readable, _, _ = select.select([child_ended, 0], [], [])
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return status
+        if 0 in readable:
+            with suppress(ProcessLookupError):  # it has not made its group yet
+                os.killpg(pid, signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            os._exit(1)
+        os.read(child_ended, 4096)  # a signal that was not the worker's end, such as its stopping
 
 
 def _take_over_stdout() -> int:

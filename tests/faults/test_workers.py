@@ -15,8 +15,11 @@ import pytest
 
 from bench.cell import BudgetSpec, Cell, DataSpec, OptimizerSpec, ProtocolSpec
 from bench.records import PlannedCell, RunResult, Status
+from bench.run import supervisor
+from bench.run.processes import Template
 from bench.run.supervisor import close_templates, record_unavailable, run_cell
 from bench.store.layout import SweepFolder
+from bench.store.trace import read_worker_trace
 from tests.faults import interpreters as faults
 
 ISOLATIONS = ("fork", "spawn")
@@ -50,9 +53,9 @@ def nothing_survives() -> Iterator[None]:
     yield
     close_templates()
     deadline = time.monotonic() + 5.0
-    while (alive := psutil.Process().children(recursive=True)) and time.monotonic() < deadline:
-        psutil.wait_procs(alive, timeout=0.1)
-    assert not alive
+    while (children := psutil.Process().children(recursive=True)) and time.monotonic() < deadline:
+        psutil.wait_procs(children, timeout=0.1)
+    assert not children
 
 
 def run(folder: SweepFolder, cell: Cell, **arguments: Any) -> RunResult:
@@ -149,6 +152,35 @@ def test_signs_of_life_keep_a_slow_worker_running(folder: SweepFolder, tmp_path:
     assert (result.wall_s or 0) > 3.0
 
 
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+def test_a_silent_worker_that_works_is_not_stalled(folder: SweepFolder, tmp_path: Path, isolation: str) -> None:
+    python = faults.faulty_python(tmp_path / "busy", faults.WORK_FOR_3_S, after=0)
+    cell = make_cell(protocol={"stall_s": 1.0, "isolation": isolation}, python=python)
+    result = run(folder, cell)
+    assert (result.status, result.reason) == (Status.OK, None)
+    assert (result.wall_s or 0) > 2.0
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+def test_what_a_worker_leaves_behind_is_ended(folder: SweepFolder, tmp_path: Path, isolation: str) -> None:
+    cell = make_cell(
+        protocol={"isolation": isolation}, python=faults.faulty_python(tmp_path / "bad", faults.LEAVE_CHILD)
+    )
+    assert "exited with code 7" in (run(folder, cell).reason or "")
+    child = int(folder.run(cell.id, 0).log.read_text().split()[-1])
+    deadline = time.monotonic() + 5.0
+    while alive(child) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(child)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def test_losses_that_are_no_numbers_are_a_status_not_a_number(folder: SweepFolder) -> None:
     cell = make_cell(optimizer=OptimizerSpec(name="sgd", lr=1e30), budget=BudgetSpec(epochs=5))
     result = run(folder, cell)
@@ -195,6 +227,56 @@ def test_a_template_that_was_killed_is_replaced(folder: SweepFolder) -> None:
     template.kill()
     template.wait()
     assert run(folder, make_cell(), round_=1).status is Status.OK
+
+
+def test_a_template_that_ends_as_it_is_asked_is_replaced(folder: SweepFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    end_before_start(monkeypatch, times=1)
+    for round_ in range(3):
+        result = run(folder, make_cell(), round_=round_)
+        assert (result.status, result.reason) == (Status.OK, None)
+
+
+def test_templates_that_keep_ending_crash_their_run_alone(folder: SweepFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    end_before_start(monkeypatch, times=2)
+    result = run(folder, make_cell())
+    assert result.status is Status.CRASHED
+    assert result.reason == "the template of reference ended: SIGKILL"
+    assert run(folder, make_cell(), round_=1).status is Status.OK
+
+
+def end_before_start(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """The template is there when it is looked at, and gone when it is asked."""
+    start, ends = Template.start, iter(range(times))
+
+    def ending(self: Template, *arguments: Path) -> Any:
+        if next(ends, None) is not None:
+            (template,) = psutil.Process().children()
+            template.kill()
+            os.waitid(os.P_PID, template.pid, os.WEXITED | os.WNOWAIT)
+        return start(self, *arguments)
+
+    monkeypatch.setattr(Template, "start", ending)
+
+
+def test_no_descriptor_is_left_open_by_a_run(folder: SweepFolder) -> None:
+    cells = [make_cell(protocol={"isolation": isolation}) for isolation in ISOLATIONS]
+    opened = []
+    for round_ in range(4):
+        for cell in cells:
+            run(folder, cell, round_=round_)
+        opened.append(psutil.Process().num_fds())
+    assert len(set(opened)) == 1
+
+
+def test_a_trace_that_cannot_be_read_is_a_crash(folder: SweepFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut_short(path: Path) -> Any:
+        return read_worker_trace(path.with_name("outcome.json"))
+
+    monkeypatch.setattr(supervisor, "read_worker_trace", cut_short)
+    result = run(folder, make_cell())
+    assert result.status is Status.CRASHED
+    assert "trace cannot be read" in (result.reason or "")
+    assert not folder.run(result.cell_id, 0).trace.exists()
 
 
 def test_a_template_killed_beside_its_worker_takes_the_worker_with_it(folder: SweepFolder, tmp_path: Path) -> None:

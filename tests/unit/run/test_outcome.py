@@ -29,6 +29,12 @@ def ending(tmp_path: Path, log: str | None = None, **known: object) -> Ending:
          "the worker was ended by SIGKILL and left no record"),
         ({"exit": Exit(signal="SIGABRT")}, "terminate called after throwing std::bad_alloc\n", Status.OOM,
          "the worker was ended by SIGABRT; its log ends with: terminate called after throwing std::bad_alloc"),
+        ({"exit": Exit(code=7), "oom_kills": 1}, None, Status.CRASHED,
+         "the worker exited with code 7 and left no record"),
+        ({"exit": Exit(signal="SIGKILL"), "oom_kills": -1}, None, Status.CRASHED,
+         "the worker was ended by SIGKILL and left no record"),
+        ({"exit": UNSEEN, "oom_kills": 1}, None, Status.OOM,
+         "the worker vanished with its template; the kernel's out-of-memory killer was at work meanwhile"),
         ({"exit": Exit(code=3)}, "first\nlast words\n\n", Status.CRASHED,
          "the worker exited with code 3 and left no record; its log ends with: last words"),
         ({"exit": UNSEEN}, None, Status.CRASHED, "the worker vanished with its template and left no record"),
@@ -67,3 +73,10 @@ def test_the_kernel_counts_its_kills_per_control_group(tmp_path: Path) -> None:
     assert oom_kills(root, proc) == 2
     (root / "ours" / "memory.events").unlink()
     assert oom_kills(root, proc) is None
+
+
+@pytest.mark.parametrize(("code", "end"), [
+    (0, Exit(code=0)), (3, Exit(code=3)), (-9, Exit(signal="SIGKILL")), (-40, Exit(signal="signal 40")),
+])  # fmt: skip
+def test_a_return_code_is_a_code_or_a_signal(code: int, end: Exit) -> None:
+    assert Exit.from_code(code) == end

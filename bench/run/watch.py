@@ -1,0 +1,104 @@
+"""Watches over one worker: waits without spinning, and ends what takes too long or has stopped to work.
+
+A worker shows signs of life between its epochs. An epoch of ten million steps, a long compile or a large data set gives
+none for minutes, so that before a worker counts as stalled it is asked whether it has used its processor meanwhile:
+one look per ``protocol.stall_s``, from outside, costs the measured process nothing. What spins without end is left to
+``protocol.timeout_s``.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import psutil
+
+from bench.cell import ProtocolSpec
+from bench.run.processes import UNSEEN, Exit, WorkerProcess
+
+_WORKING_SHARE = 0.01
+"""Least share of one processor, since the last look, that counts as working."""
+_END_LIMIT_S = 30.0
+
+
+def see_to_its_end(process: WorkerProcess, protocol: ProtocolSpec, heartbeat: Path) -> tuple[Exit, str | None]:
+    """Waits for a worker; ends it where it takes too long, or shows no sign of life for too long.
+
+    Returns:
+        How it ended, and why it had to be ended (None where it ended by itself).
+    """
+    deadline_s = time.monotonic() + protocol.timeout_s
+    life = _SignsOfLife(process.pid, heartbeat, protocol.stall_s)
+    try:
+        while True:
+            now_s = time.monotonic()
+            if now_s >= deadline_s:
+                return _end(process), f"still running after protocol.timeout_s = {protocol.timeout_s:g} s"
+            if life.stalled(now_s):
+                return _end(process), f"no sign of progress for protocol.stall_s = {protocol.stall_s:g} s"
+            end = process.wait(max(0.01, min(deadline_s, life.due_s) - now_s))
+            if end is not None:
+                return end, None
+    except BaseException:
+        _end(process)
+        raise
+
+
+class _SignsOfLife:
+    """When a worker last showed that it works: by its heartbeat, else by the processor time it has used."""
+
+    def __init__(self, pid: int, heartbeat: Path, stall_s: float) -> None:
+        self._pid = pid
+        self._heartbeat = heartbeat
+        self._stall_s = stall_s
+        self._last_s = self._looked_s = time.monotonic()
+        self._used_s = processor_time_s(pid)
+
+    @property
+    def due_s(self) -> float:
+        """When to look next."""
+        return self._last_s + self._stall_s
+
+    def stalled(self, now_s: float) -> bool:
+        """Whether nothing has been seen of it for too long."""
+        self._last_s = max(self._last_s, min(now_s, _changed_s(self._heartbeat)))
+        if now_s < self.due_s:
+            return False
+        if self._has_worked(now_s):
+            self._last_s = now_s
+        return now_s >= self.due_s
+
+    def _has_worked(self, now_s: float) -> bool:
+        used_s, before_s = processor_time_s(self._pid), self._used_s
+        since_s = now_s - self._looked_s
+        self._used_s, self._looked_s = used_s, now_s
+        return used_s - before_s >= _WORKING_SHARE * since_s
+
+
+def processor_time_s(pid: int) -> float:
+    """Processor time of a process and all below it (compilers, for example); 0 where it is gone."""
+    try:
+        process = psutil.Process(pid)
+        return sum(map(_own_processor_time_s, (process, *process.children(recursive=True))))
+    except psutil.NoSuchProcess:
+        return 0.0
+
+
+def _own_processor_time_s(process: psutil.Process) -> float:
+    try:
+        return sum(process.cpu_times()[:4])  # user and system, its own and that of children it has seen the end of
+    except psutil.Error:  # ended meanwhile, or another user's
+        return 0.0
+
+
+def _end(process: WorkerProcess) -> Exit:
+    process.kill()
+    return process.wait(_END_LIMIT_S) or UNSEEN
+
+
+def _changed_s(heartbeat: Path) -> float:
+    """The worker's last sign of life, by the monotonic clock that it sets its file's time of change to."""
+    try:
+        return heartbeat.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
