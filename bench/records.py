@@ -51,7 +51,7 @@ class PhaseTimes:
     Attributes:
         start_s: from the request until the worker was ready: process and imports (a fork from a template
             has only the fork here).
-        build_s: model and optimizer.
+        build_s: opening the device, model and optimizer.
         data_to_device_s: moving the data set.
         first_step_s: one step of every batch shape: trace and compile.
         training_s: sum of the training windows.

@@ -73,6 +73,7 @@ def link_latest(folder: SweepFolder) -> str | None:
         aside.symlink_to(folder.name, target_is_directory=True)
         aside.replace(link)
     except OSError as error:
+        aside.unlink(missing_ok=True)
         return f"no link {link}: {error.strerror or error}"
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ def data_file(folder: SweepFolder, spec: DataSpec) -> Path | None:
 
 
 def write_split(path: Path, split: Split) -> None:
-    """Writes the arrays aside and renames them into place.
+    """Writes the arrays aside, syncs them and renames them into place.
 
     Raises:
         StorageError: the folder cannot be written.
@@ -28,7 +29,10 @@ def write_split(path: Path, split: Split) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with aside.open("wb") as file:
             np.savez(file, allow_pickle=False, **split._asdict())
+            file.flush()
+            os.fsync(file.fileno())
         aside.replace(path)
         sync_folder(path.parent)
     except OSError as error:
+        aside.unlink(missing_ok=True)
         raise storage_error(path, error) from error

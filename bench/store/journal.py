@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from datetime import UTC, datetime
@@ -22,12 +23,18 @@ def append(folder: SweepFolder, event: str, **details: Any) -> None:
         # O_APPEND: lines of launchers that run jobs side by side never interleave.
         descriptor = os.open(folder.journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            os.write(descriptor, line.encode())
+            _write_whole(descriptor, line.encode())
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
     except OSError as error:
         raise storage_error(folder.journal, error) from error
+
+
+def _write_whole(descriptor: int, line: bytes) -> None:
+    """In one write, so that lines never interleave; a disk that fills up in the middle of one is full."""
+    if os.write(descriptor, line) != len(line):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def elapsed_s(folder: SweepFolder) -> float | None:

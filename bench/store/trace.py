@@ -22,7 +22,7 @@ def read_worker_trace(path: Path) -> pa.Table:
     """The table of the arrays in a worker's ``trace.npz`` (``step_*`` and ``epoch_*``, one per column).
 
     Raises:
-        KeyError, ValueError, OSError: the file is not what a worker writes.
+        KeyError, ValueError, OSError, BadZipFile, pyarrow.ArrowException: the file is not what a worker writes.
     """
     with np.load(path, allow_pickle=False) as arrays:
         return trace_table(arrays)

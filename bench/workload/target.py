@@ -20,11 +20,12 @@ MAX_UPDATES = 20_000
 class Target(NamedTuple):
     """Losses over the whole training split, and how many updates the reference made.
 
-    ``target_loss`` is None, with the ``reason``, where the reference itself did not get any lower.
+    ``target_loss`` is None, with the ``reason``, where the reference itself did not get any lower; ``reference_loss``
+    is None where it was no number any more.
     """
 
     initial_loss: float
-    reference_loss: float
+    reference_loss: float | None
     target_loss: float | None
     updates: int
     reason: str | None = None
@@ -47,7 +48,7 @@ def target_loss(cell: Cell, split: Split) -> Target:
     initial, reached = loss_and_accuracy(start, x, y)[0], loss_and_accuracy(trained, x, y)[0]
     if not (math.isfinite(reached) and reached < initial):
         reason = f"the reference went from loss {initial:.4g} to {reached:.4g}: there is no way to place a target on"
-        return Target(initial, reached, None, updates, reason)
+        return Target(initial, reached if math.isfinite(reached) else None, None, updates, reason)
     return Target(initial, reached, initial + cell.budget.target_fraction * (reached - initial), updates)
 
 
@@ -63,6 +64,8 @@ def _train_reference(cell: Cell, split: Split, start: Weights) -> tuple[Weights,
     n, updates = cell.data.n_train, 0
     with np.errstate(over="ignore", invalid="ignore"):
         for epoch in range(epochs):
+            if updates >= MAX_UPDATES:
+                break
             order = epoch_order(cell.seed, 0, epoch, n, cell.data.shuffle)
             for low, high in batch_bounds(n, batch_size)[: MAX_UPDATES - updates]:
                 rows = order[low:high]

@@ -67,6 +67,7 @@ def test_latest_moves_to_the_newest_sweep_in_one_step(tmp_path: Path) -> None:
 def test_where_no_link_can_be_made_the_reason_is_told(tmp_path: Path) -> None:
     (tmp_path / "latest").mkdir()
     assert "latest" in (link_latest(new_folder(tmp_path, "mine")) or "")
+    assert {path.name for path in tmp_path.iterdir()} == {"mine", "latest"}
 
 
 def test_results_that_cannot_be_written_are_a_storage_error(tmp_path: Path) -> None:

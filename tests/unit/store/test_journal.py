@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from bench.store.layout import SweepFolder
 
 def test_events_are_appended_as_whole_lines_whoever_writes(tmp_path: Path) -> None:
     folder = SweepFolder(tmp_path)
-    writers = [
-        threading.Thread(target=lambda: [journal.append(folder, "run_finished", text="x" * 500) for _ in range(20)])
-        for _ in range(4)
-    ]
+
+    def write() -> None:
+        for _ in range(20):
+            journal.append(folder, "run_finished", text="x" * 500)
+
+    writers = [threading.Thread(target=write) for _ in range(4)]
     for writer in writers:
         writer.start()
     for writer in writers:
@@ -62,3 +65,10 @@ def test_the_elapsed_time_is_from_start_to_end_or_unknown(
 
 def test_a_sweep_without_a_journal_has_no_elapsed_time(tmp_path: Path) -> None:
     assert journal.elapsed_s(SweepFolder(tmp_path)) is None
+
+
+def test_a_disk_that_fills_up_within_a_line_is_a_storage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, line: write(descriptor, line[:5]))
+    with pytest.raises(StorageError, match="free some space"):
+        journal.append(SweepFolder(tmp_path), "run_started")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from bench.cell import BudgetSpec, Cell, DataSpec, OptimizerSpec
 from bench.workload import target
 from bench.workload.data import generate, teacher_best
 from bench.workload.network import initial_weights, loss_and_accuracy
+from bench.workload.schedule import epoch_order
 from bench.workload.target import target_key, target_loss
 
 CELL = Cell(
@@ -29,6 +32,7 @@ def test_the_target_is_a_fraction_of_the_references_way() -> None:
     found = target_loss(CELL, split)
     start = initial_weights(20, 64, np.float64, seed=0, round_=0)
     assert found.initial_loss == loss_and_accuracy(start, split.x_train, split.y_train)[0]
+    assert found.reference_loss is not None
     assert found.target_loss == pytest.approx(0.75 * found.initial_loss + 0.25 * found.reference_loss)
     assert found.updates == 20 * 7
     assert found.reference_loss < found.initial_loss
@@ -37,6 +41,7 @@ def test_the_target_is_a_fraction_of_the_references_way() -> None:
 def test_fifty_epochs_of_the_default_data_come_near_the_best() -> None:
     cell = dataclasses.replace(CELL, data=dataclasses.replace(CELL.data, n_train=1000), budget=BudgetSpec())
     found = target_loss(cell, generate(cell.data, 0))
+    assert found.reference_loss is not None
     assert found.reference_loss < teacher_best(cell.data).loss + 0.1
     assert found.updates == 1600
 
@@ -47,10 +52,25 @@ def test_the_reference_stops_at_the_cap_within_an_epoch(monkeypatch: pytest.Monk
 
 
 def test_a_reference_that_diverges_gives_a_reason_and_no_target() -> None:
-    wild = dataclasses.replace(CELL, optimizer=OptimizerSpec(name="sgd", lr=1e6))
-    found = target_loss(wild, generate(wild.data, 0))
-    assert found.target_loss is None
-    assert found.reason
+    for lr in (1e6, 1e30):
+        wild = dataclasses.replace(CELL, optimizer=OptimizerSpec(name="sgd", lr=lr))
+        found = target_loss(wild, generate(wild.data, 0))
+        assert found.target_loss is None
+        assert found.reason
+        json.dumps(found, allow_nan=False)  # it becomes a part of sweep.json
+
+
+def test_no_order_is_drawn_once_the_reference_has_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+
+    def order(seed: int, round_: int, epoch: int, n: int, shuffle: bool) -> Any:
+        drawn.append(epoch)
+        return epoch_order(seed, round_, epoch, n, shuffle)
+
+    monkeypatch.setattr(target, "MAX_UPDATES", 10)
+    monkeypatch.setattr(target, "epoch_order", order)
+    target_loss(CELL, generate(CELL.data, 0))
+    assert drawn == [0, 1]  # seven updates, then three
 
 
 def test_cells_of_one_workload_share_a_target() -> None:
