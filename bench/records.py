@@ -69,16 +69,6 @@ class PhaseTimes:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StepRecord:
-    """One training step: its epoch and step (both from 0), the rows in its batch, their mean loss."""
-
-    epoch: int
-    step: int
-    batch_samples: int
-    loss: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class EpochRecord:
     """One epoch of a phase (``training`` or ``steady``).
 

@@ -18,6 +18,7 @@ from bench.workload.data import GENERATED, Split, split_rows, validation_rows
 FloatArray = NDArray[np.float64]
 
 
+@lru_cache(maxsize=4)  # every point of the grid asks; the arrays of a large file take seconds to hash
 def data_spec(config: DataConfig, seed: int) -> DataSpec:
     """What the config resolves to: sizes known, stored data known by its content.
 

@@ -95,14 +95,18 @@ class SpawnedWorker:
                 python, "worker", str(request), environment=environment, stdout=output, stderr=subprocess.STDOUT
             )
         self.pid = self._process.pid
-        # Popen.wait(timeout) polls; a thread in a plain wait does not.
-        self._waiter = threading.Thread(target=self._process.wait, daemon=True)
-        self._waiter.start()
+        # Popen.wait(timeout) polls; a thread in a plain wait does not. It is not joined: a join that Ctrl-C interrupts
+        # takes the thread for ended (Python 3.11 and 3.12).
+        self._ended = threading.Event()
+        threading.Thread(target=self._wait_for_end, daemon=True).start()
+
+    def _wait_for_end(self) -> None:
+        self._process.wait()
+        self._ended.set()
 
     def wait(self, timeout_s: float) -> Exit | None:
         """How it ended, or None where it is still running after ``timeout_s``."""
-        self._waiter.join(timeout_s)
-        if self._waiter.is_alive():
+        if not self._ended.wait(timeout_s):
             return None
         if self._process.stdin is not None:
             self._process.stdin.close()

@@ -36,7 +36,8 @@ from bench.workload.schedule import batch_bounds, learning_rate
 
 OUTCOME, TRACE, HEARTBEAT = "outcome.json", "trace.npz", "heartbeat"
 _HEARTBEAT_NS = 1_000_000_000
-_NO_PROBABILITY = "all elements of input should be between 0 and 1"  # torch's BCELoss, of a NaN
+# What torch's BCELoss says of a NaN: on the processor, and on a GPU, where no other check of these loops can fail.
+_NO_PROBABILITY = ("all elements of input should be between 0 and 1", "device-side assert triggered")
 
 
 def main(arguments: list[str]) -> int:
@@ -107,7 +108,7 @@ def status_of(error: Exception) -> Status:
     text = f"{type(error).__name__}: {error}"
     if isinstance(error, MemoryError) or says_out_of_memory(text):
         return Status.OOM
-    return Status.DIVERGED if _NO_PROBABILITY in text else Status.ERROR
+    return Status.DIVERGED if any(words in text for words in _NO_PROBABILITY) else Status.ERROR
 
 
 def heartbeat(path: Path) -> Callable[[], None]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 
 from bench.cell import DataSpec
 from bench.store.layout import SweepFolder
-from bench.store.writer import storage_error, sync_folder
+from bench.store.writer import write_aside
 from bench.workload.data import Split
 
 
@@ -24,15 +23,4 @@ def write_split(path: Path, split: Split) -> None:
     Raises:
         StorageError: the folder cannot be written.
     """
-    aside = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as file:
-            np.savez(file, allow_pickle=False, **split._asdict())
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise storage_error(path, error) from error
+    write_aside(path, lambda file: np.savez(file, allow_pickle=False, **split._asdict()))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -76,7 +76,16 @@ def write_parquet(path: Path, table: pa.Table) -> None:
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
-    """Writes a file aside, syncs it, renames it into place and syncs its folder.
+    """Writes a file aside, syncs it and renames it into place.
+
+    Raises:
+        StorageError: the path cannot be written.
+    """
+    write_aside(path, lambda file: file.write(content))
+
+
+def write_aside(path: Path, fill: Callable[[BinaryIO], object]) -> None:
+    """Has a file filled aside, syncs it, renames it into place and syncs its folder.
 
     Raises:
         StorageError: the path cannot be written.
@@ -85,7 +94,7 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with aside.open("wb") as file:
-            file.write(content)
+            fill(file)
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)

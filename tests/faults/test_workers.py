@@ -324,9 +324,10 @@ def test_an_unavailable_cell_is_a_row_at_once(folder: SweepFolder) -> None:
     assert events(folder)[-1]["event"] == "run_unavailable"
 
 
-def test_ctrl_c_ends_the_worker_and_is_passed_on(folder: SweepFolder, tmp_path: Path) -> None:
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+def test_ctrl_c_ends_the_worker_and_is_passed_on(folder: SweepFolder, tmp_path: Path, isolation: str) -> None:
     interrupt = f"os.kill({os.getpid()}, signal.SIGINT); time.sleep(3600)"
     python = faults.faulty_python(tmp_path / "bad", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        run(folder, make_cell(python=python))
+        run(folder, make_cell(protocol={"isolation": isolation}, python=python))
     assert not list(folder.runs.glob("*/*/result.json"))

@@ -134,6 +134,8 @@ def open_torch(torch: Any, cell: Cell) -> Device:
             "install one in an environment of its own and name its interpreter with framework.python",
         )
     kind = torch.accelerator.current_accelerator().type
+    if kind == "mps" and cell.network.dtype == "float64":
+        raise Unavailable("Metal has no float64", "network.dtype must be float32 there", "set network.dtype=float32")
     name = torch.cuda.get_device_name(0) if kind == "cuda" else f"{processor_name()} GPU ({kind})"
     return Device(kind="gpu", name=name, synchronize=torch.accelerator.synchronize)
 

@@ -84,6 +84,7 @@ def test_epoch_columns_are_nan_where_nothing_was_evaluated() -> None:
         (RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate"), Status.OOM),
         (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), Status.OOM),
         (RuntimeError("all elements of input should be between 0 and 1"), Status.DIVERGED),
+        (RuntimeError("CUDA error: device-side assert triggered"), Status.DIVERGED),
         (ValueError("shapes do not match"), Status.ERROR),
     ],
 )

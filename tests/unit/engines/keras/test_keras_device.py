@@ -145,6 +145,14 @@ def test_torch_without_a_gpu_is_unavailable_and_has_no_tpu(device: Any) -> None:
         device.open_torch(fake_torch(None), cell("tpu", backend="torch"))
 
 
+def test_torch_on_metal_has_no_float64(device: Any) -> None:
+    wanted = cell("gpu", backend="torch")
+    wanted = dataclasses.replace(wanted, network=dataclasses.replace(wanted.network, dtype="float64"))
+    with pytest.raises(Unavailable, match="Metal has no float64"):
+        device.open_torch(fake_torch("mps"), wanted)
+    assert device.open_torch(fake_torch("cuda"), wanted).kind == "gpu"
+
+
 def test_a_variable_that_landed_elsewhere_is_unavailable(device: Any) -> None:
     device.make_sure_of("cpu", "cpu")
     with pytest.raises(Unavailable, match="asked for gpu, Keras' variables landed on cpu"):
