@@ -43,7 +43,7 @@ def main() -> int:
 
 
 def make_sweep_of(runs: int, path: Path) -> SweepFolder:
-    """A sweep of at least so many runs: both frameworks and loops, all batch sizes, as many learning rates as it takes."""
+    """A sweep of at least so many runs: both frameworks and loops, all batch sizes, enough learning rates."""
     per_rate = len(BATCH_SIZES) * _CURVES_PER_RATE * _ROUNDS
     rates = -(-runs // per_rate)
     return make_sweep(path, learning_rates=[1e-3 * (1 + i / rates) for i in range(rates)], devices=("cpu",))
