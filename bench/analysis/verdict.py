@@ -174,8 +174,13 @@ def verdict(tables: Tables, sweep: SweepRecord) -> Verdict:
 
 def _reliable(group: pd.DataFrame) -> pd.DataFrame:
     """The group without the times of cells that missed the target more than once, as MLPerf voids them."""
-    missed = group["n_measured"] - group["n_reached"]
-    return group.assign(time_to_target_s=group["time_to_target_s"].mask(missed > 1))
+    return group.assign(time_to_target_s=group["time_to_target_s"].where(reaches_reliably(group)))
+
+
+def reaches_reliably(cells: pd.DataFrame) -> pd.Series[bool]:
+    """Which rows of the cells table reached the target in every measured run, or in every one but one."""
+    reached, missed = cells["n_reached"], cells["n_measured"] - cells["n_reached"]
+    return (reached > 0) & (missed <= 1)
 
 
 def _decided(kind: str, quantity: str, group: pd.DataFrame, runs: pd.DataFrame, *, larger_is_better: bool) -> Finding:

@@ -18,7 +18,7 @@ _MOST_LINES = 24
 
 @dataclass(frozen=True)
 class BestLine:
-    """A framework's loop: its most samples per second and its quickest way to the target, each with its batch size."""
+    """A framework's loop: its most samples per second and its quickest reliable way to the target, and where."""
 
     loop: str
     setting: str
@@ -40,7 +40,7 @@ def best_lines(view: View) -> tuple[Sequence[BestLine], int]:
 
 def _line(panel: str, cells: pd.DataFrame) -> BestLine:
     fastest = row_of_most(cells, "samples_per_s")
-    reached = cells[cells["time_to_target_s"].notna()]
+    reached = cells[cells["reliable"]]
     soonest = row_of_least(reached, "time_to_target_s") if len(reached) else None
     return BestLine(
         loop=str(fastest["family"]),

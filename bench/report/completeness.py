@@ -104,13 +104,19 @@ def absences(view: View) -> list[tuple[str, str]]:
     absent = view.cells[view.cells["status"] == Status.UNAVAILABLE.value]
     keys = absent[["framework", "backend", "device", "reason"]].fillna("")
     return [
-        (_absent(framework, backend, device, number), _reason(reason))
+        (_absent(framework, backend, device, number), _without_names(_reason(reason), framework, backend, device))
         for (framework, backend, device, reason), number in sorted(Counter(keys.itertuples(index=False)).items())
     ]
 
 
 def _absent(framework: str, backend: str, device: str, cells: int) -> str:
     return f"{framework_label(framework, backend or None)} on {device_label(device)} ({fmt.plural(cells, 'cell')})"
+
+
+def _without_names(reason: str, framework: str, backend: str, device: str) -> str:
+    """The reason without the names that already stand before it."""
+    name = f"{framework} on {backend}" if backend else framework
+    return reason.removeprefix(f"{name} cannot run on {device}: ")
 
 
 def endings(view: View, *, failed: bool) -> tuple[list[Ending], int]:

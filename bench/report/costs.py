@@ -71,7 +71,7 @@ def overhead(view: View) -> str:
     if elapsed_s is None or not 0 < needed_s <= elapsed_s:
         return ""
     return (
-        f"From start to end the sweep took {fmt.duration(elapsed_s, elapsed_s, elapsed_s * 1.01)}: "
+        f"From start to end the sweep took {fmt.clock_time(elapsed_s)}: "
         f"{fmt.ratio(elapsed_s / needed_s, elapsed_s / needed_s * 0.99, elapsed_s / needed_s * 1.01)} what building, "
         "compiling, training, evaluation, the memory pass and one import per framework took. The rest is the harness."
     )
@@ -105,7 +105,7 @@ def _total(runs: pd.DataFrame, column: str) -> float:
 def _cost(name: str, runs: int, seconds: dict[str, float]) -> Cost:
     total = sum(seconds.values())
     shares = [
-        Share(phase, fmt.duration(s) if s else fmt.MISSING, s / total, fmt.percent(s / total))
+        Share(phase, fmt.clock_time(s) if s else fmt.MISSING, s / total, fmt.percent(s / total))
         for phase, s in seconds.items()
     ]
-    return Cost(name, fmt.count(runs), fmt.duration(total, total, total * 1.01), shares)
+    return Cost(name, fmt.count(runs), fmt.clock_time(total), shares)

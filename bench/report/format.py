@@ -79,6 +79,17 @@ def duration(seconds: Any, low: Any = None, high: Any = None) -> str:
     return quantity(seconds, low, high, units=_DURATIONS)
 
 
+def clock_time(seconds: Any) -> str:
+    """How long something took as people say it: ``8 min 56 s``, ``2 h 5 min``; below a minute as a duration."""
+    if is_missing(seconds) or seconds < 59.5:
+        return duration(seconds)
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{count(hours)} h {minutes} min" if minutes else f"{count(hours)} h"
+
+
 def duration_interval(seconds: Any, low: Any, high: Any) -> str:
     """A time given in seconds, with its interval."""
     return with_interval(seconds, low, high, units=_DURATIONS)

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.tables import Tables
-from bench.analysis.verdict import Verdict
+from bench.analysis.verdict import Verdict, reaches_reliably
 from bench.records import SweepRecord
 from bench.report import format as fmt
 from bench.report import style
@@ -76,8 +76,9 @@ class View:
         sweep: the sweep's own record.
         tables: the tables of ``bench.analysis``.
         verdict: who won, by how much, and who tied.
-        cells: ``tables.cells`` with ``family`` (the curve's label), ``panel`` and ``measured``.
-        runs: ``tables.runs`` with the same.
+        cells: ``tables.cells`` with ``family`` (the curve's label), ``panel``, ``measured`` and ``reliable`` (missed
+            the target in at most one run).
+        runs: ``tables.runs`` with ``family``, ``panel`` and ``measured``.
     """
 
     folder: SweepFolder
@@ -200,6 +201,7 @@ def _labelled(cells: pd.DataFrame, plans: dict[str, dict[str, Any]]) -> pd.DataF
         for cell_id, device in zip(cells["cell_id"], cells["device"], strict=True)
     ]
     labelled["measured"] = cells["samples_per_s"].notna()
+    labelled["reliable"] = reaches_reliably(cells) & cells["time_to_target_s"].notna()
     return labelled
 
 

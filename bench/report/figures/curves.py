@@ -89,7 +89,7 @@ def _draw_panel(axes: Axes, panel: Panel, view: View, quantity: Quantity, *, wid
         _linear_guide(axes, panel, quantity.column)
     for family, cells in panel.families():
         _runs_behind(axes, family, view.runs[view.runs["cell_id"].isin(cells["cell_id"])], quantity.column)
-        _interval_band(axes, family, cells, quantity.column)
+        draw_interval(axes, family, cells, quantity.column)
         draw_curve(axes, family, cells, quantity.column)
     batch_axis(axes, panel, width_in=width_in)
     value_axis(axes, quantity.axis, quantity.tick)
@@ -119,7 +119,8 @@ def _runs_behind(axes: Axes, family: Family, runs: pd.DataFrame, column: str) ->
     )  # fmt: skip
 
 
-def _interval_band(axes: Axes, family: Family, cells: pd.DataFrame, column: str) -> None:
+def draw_interval(axes: Axes, family: Family, cells: pd.DataFrame, column: str) -> None:
+    """The interval of every cell that has one, as a band."""
     known = cells.dropna(subset=[f"{column}_low", f"{column}_high"])
     axes.fill_between(
         known["batch_size"].astype("int64"), floats(known[f"{column}_low"]), floats(known[f"{column}_high"]),
@@ -137,9 +138,14 @@ def _linear_guide(axes: Axes, panel: Panel, column: str) -> None:
     axes.set_ylim(float(limits.min()) / 1.5, float(limits.max()) * 2.2)
 
 
+def interval_handle() -> Line2D:
+    """The legend's entry for the bands."""
+    return note_handle("95 % interval", linewidth=7, alpha=0.3)
+
+
 def _explanations(panels: list[Panel], quantity: Quantity) -> list[Line2D]:
     dot = note_handle("one run", linestyle="none", marker="o", markersize=3.0, alpha=0.6)
     banded = any(panel.cells[f"{quantity.column}_low"].notna().any() for panel in panels)
-    band = [note_handle("95 % interval", linewidth=7, alpha=0.3)] if banded else []
+    band = [interval_handle()] if banded else []
     guide = [note_handle("linear scaling", dashes=(1, 2), linewidth=1.1)] if quantity.guide else []
     return [dot, *band, *guide]

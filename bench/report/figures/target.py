@@ -23,8 +23,8 @@ from bench.report.figures.base import (
     note_handle,
     row_of_least,
 )
-from bench.report.figures.curves import draw_curve, value_axis
-from bench.report.figures.datatables import cell_table
+from bench.report.figures.curves import draw_curve, draw_interval, interval_handle, value_axis
+from bench.report.figures.datatables import cell_table, size_of
 from bench.report.view import Family, Panel, View, conditions
 
 _TITLE = "Time and steps to the target loss against batch size"
@@ -62,13 +62,30 @@ def _draw_side(axes: Axes, panel: Panel, side: _Side) -> None:
     families = list(panel.families())
     for above, (family, cells) in zip(range(len(families) - 1, -1, -1), families, strict=True):
         reached = cells[cells[side.column].notna()]
+        if side is _TIME:
+            draw_interval(axes, family, cells, side.column)
         if len(reached):
             draw_curve(axes, family, reached, side.column, above=above if side is _STEPS else 0)
+        _mark_unreliable(axes, family, reached[~reached["reliable"]], side)
         _mark_censored(axes, family, cells[cells[side.column].isna()], side)
     if side is _STEPS:
         _perfect_scaling(axes, panel)
     batch_axis(axes, panel, width_in=3.2)
     axes.set_title(side.title, loc="left", fontweight="bold")
+
+
+def _mark_unreliable(axes: Axes, family: Family, cells: pd.DataFrame, side: _Side) -> None:
+    """A mark with a hollow core: reached, but not by every run."""
+    axes.plot(
+        cells["batch_size"].astype("int64"),
+        floats(cells[side.column]),
+        marker=family.look.marker,
+        markersize=3.0,
+        markeredgewidth=0,
+        color=style.CARD,
+        linestyle="none",
+        zorder=4,
+    )
 
 
 def _mark_censored(axes: Axes, family: Family, cells: pd.DataFrame, side: _Side) -> None:
@@ -87,13 +104,12 @@ def _mark_censored(axes: Axes, family: Family, cells: pd.DataFrame, side: _Side)
 
 def spent_without_target(cells: pd.DataFrame) -> pd.DataFrame:
     """Updates made and their training time, columns named as those of the target: lower bounds where it was missed."""
-    updates = floats(cells["updates"])
-    return pd.DataFrame({"steps_to_target": updates, "time_to_target_s": updates * floats(cells["step_us"]) * 1e-6})
+    return pd.DataFrame({"steps_to_target": floats(cells["updates"]), "time_to_target_s": floats(cells["training_s"])})
 
 
 def _perfect_scaling(axes: Axes, panel: Panel) -> None:
     reached = panel.cells[panel.cells["steps_to_target"].notna()]
-    start = int(reached["batch_size"].min())
+    start = first_resolved(reached)
     steps = float(floats(reached.loc[reached["batch_size"] == start, "steps_to_target"]).median())
     sizes = [start, panel.batch_sizes[-1]]
     limits = axes.get_ylim()
@@ -101,12 +117,30 @@ def _perfect_scaling(axes: Axes, panel: Panel) -> None:
     axes.set_ylim(min(limits[0], 0.7 * float(floats(reached["steps_to_target"]).min())), limits[1] * 1.5)
 
 
+def first_resolved(reached: pd.DataFrame) -> int:
+    """The smallest batch size that needed more than one epoch; below it the target may have been reached sooner."""
+    resolved = reached[floats(reached["epochs_to_target"]) > 1]
+    return int((resolved if len(resolved) else reached)["batch_size"].min())
+
+
 def _explanations(panel: Panel) -> list[Line2D]:
     perfect = note_handle("perfect scaling: twice the batch,\nhalf the steps", dashes=(4, 3), linewidth=1.1)
+    sometimes = note_handle(
+        "reached, but missed in more\nthan one run", linestyle="none", marker="o", markeredgewidth=1.8, markersize=4.6,
+        markerfacecolor=style.CARD,
+    )  # fmt: skip
     missed = note_handle(
         "not reached within the budget:\nmore than this", linestyle="none", marker="o", markerfacecolor=style.CARD
     )
-    return [perfect, *([missed] if panel.cells["steps_to_target"].isna().any() else [])]
+    reached = panel.cells["steps_to_target"].notna()
+    band = interval_handle() if panel.cells["time_to_target_s_low"].notna().any() else None
+    shown = [
+        band,
+        perfect,
+        sometimes if (reached & ~panel.cells["reliable"]).any() else None,
+        missed if not reached.all() else None,
+    ]
+    return [handle for handle in shown if handle is not None]
 
 
 def _subtitle(view: View, panel: Panel) -> str:
@@ -130,16 +164,55 @@ def _nothing_reached(view: View, panel: Panel) -> str:
 def _finding(view: View) -> str:
     cells = view.panels[0].cells
     reached = cells[cells["time_to_target_s"].notna()]
-    quickest = row_of_least(reached, "time_to_target_s")
-    fewest = row_of_least(reached, "steps_to_target")
-    missed = len(cells) - len(reached)
-    sentences = [
-        f"Quickest: {quickest['family']} at batch {fmt.count(quickest['batch_size'])}, {_short_time(quickest)}.",
-        f"Fewest steps: {fmt.steps(fewest['steps_to_target'])} at batch {fmt.count(fewest['batch_size'])}.",
+    sentences = [_quickest(cells), _steps_against_batch(cells), _first_epoch(reached), *_misses(cells)]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _quickest(cells: pd.DataFrame) -> str:
+    reliable = cells[cells["reliable"]]
+    if reliable.empty:
+        return "No cell reached the target in all of its runs but at most one."
+    quickest = row_of_least(reliable, "time_to_target_s")
+    return f"Quickest: {quickest['family']} at batch {size_of(quickest)}, {_short_time(quickest)}."
+
+
+def _steps_against_batch(cells: pd.DataFrame) -> str:
+    """What a larger batch saves in steps, between the sizes at which every loop got there reliably."""
+    by_size = cells.groupby("batch_size")["reliable"].all()
+    sizes = [int(size) for size in by_size.index[by_size]]
+    sizes = [size for size in sizes if size >= first_resolved(cells[cells["steps_to_target"].notna()])]
+    if len(sizes) < 2:
+        return ""
+    steps = [float(floats(cells.loc[cells["batch_size"] == size, "steps_to_target"]).median()) for size in sizes]
+    return (
+        f"From batch {fmt.count(sizes[0])} to {fmt.count(sizes[-1])} the steps to the target go from"
+        f" {fmt.steps(steps[0])} to {fmt.steps(steps[-1])}."
+    )
+
+
+def _first_epoch(reached: pd.DataFrame) -> str:
+    at_once = sorted({int(size) for size in reached.loc[floats(reached["epochs_to_target"]) <= 1, "batch_size"]})
+    if not at_once:
+        return ""
+    sizes = fmt.listed([fmt.count(size) for size in at_once])
+    return (
+        f"At batch {sizes} the first evaluation, after one epoch, already lay "
+        "below the target: time and steps there are upper limits."
+    )
+
+
+def _misses(cells: pd.DataFrame) -> list[str]:
+    missed = int(cells["time_to_target_s"].isna().sum())
+    sometimes = int((cells["time_to_target_s"].notna() & ~cells["reliable"]).sum())
+    of = fmt.plural(len(cells), "cell")
+    return [
+        *([f"{fmt.count(missed)} of {of} did not reach the target in most runs."] if missed else []),
+        *(
+            [f"{fmt.count(sometimes)} more missed it in several runs, and are no answer to what is quickest."]
+            if sometimes
+            else []
+        ),
     ]
-    if missed:
-        sentences.append(f"{fmt.count(missed)} of {fmt.plural(len(cells), 'cell')} did not reach the target.")
-    return " ".join(sentences)
 
 
 def _short_time(row: pd.Series[Any]) -> str:
@@ -150,6 +223,7 @@ def _table(view: View) -> DataTable:
     return cell_table(
         view,
         {
+            "reached in": lambda row: f"{fmt.count(row['n_reached'])} of {fmt.plural(int(row['n_measured']), 'run')}",
             "time to target": _time,
             "with first step": lambda row: fmt.duration(row["time_to_target_cold_s"]),
             "steps": lambda row: (
