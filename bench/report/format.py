@@ -142,6 +142,8 @@ def percent(fraction: Any) -> str:
     """A fraction as whole per cent, or with one decimal below ten."""
     if is_missing(fraction):
         return MISSING
+    if 0 < fraction < 0.0005:
+        return "< 0.1%"
     return f"{fraction:.0%}" if abs(fraction) >= 0.0995 or fraction == 0 else f"{fraction:.1%}"
 
 

@@ -107,3 +107,16 @@ def test_ticks_carry_their_unit() -> None:
     assert fmt.tick_duration(1e-5) == "10 µs"
     assert fmt.tick_microseconds(1e3) == "1 ms"
     assert fmt.tick_bytes(1e6) == "1 MB"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(1.31, "1.3 s"), (59.6, "1 min"), (536.4, "8 min 56 s"), (3599.9, "1 h"), (7530.0, "2 h 6 min"), (None, "–")],
+)
+def test_wall_time_is_told_as_people_say_it(seconds: float | None, shown: str) -> None:
+    assert fmt.clock_time(seconds) == shown
+
+
+def test_a_tiny_share_is_not_rounded_to_nothing() -> None:
+    assert fmt.percent(0.0002) == "< 0.1%"
+    assert fmt.percent(0.0) == "0%"
