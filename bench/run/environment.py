@@ -27,5 +27,10 @@ def describe_process() -> dict[str, Any]:
         "executable": sys.executable,
         "affinity": sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         "nice": os.nice(0),
-        "variables": {name: os.environ[name] for name in sorted(os.environ) if name.startswith(_TELLING_PREFIXES)},
+        "variables": {name: os.environ[name] for name in sorted(os.environ) if _tells(name)},
     }
+
+
+def _tells(name: str) -> bool:
+    """Whether a variable tunes a framework; ``TF_CLI_`` is Terraform's."""
+    return name.startswith(_TELLING_PREFIXES) and not name.startswith("TF_CLI_")

@@ -22,6 +22,11 @@ def test_it_tells_the_variables_that_frameworks_read_and_no_others(monkeypatch: 
     assert "MY_PASSWORD" not in variables
 
 
+def test_terraform_is_not_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TF_CLI_CONFIG_FILE", "terraform.rc")
+    assert "TF_CLI_CONFIG_FILE" not in describe_process()["variables"]
+
+
 def test_it_is_plain_json_of_this_interpreter() -> None:
     told = describe_process()
     assert json.loads(json.dumps(told)) == told
