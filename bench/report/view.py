@@ -58,7 +58,7 @@ class Panel:
 
     def size_label(self, batch_size: int) -> str:
         """``full`` for the whole training split, else the number."""
-        return "full" if (self.cells["n_train"] == batch_size).any() else str(batch_size)
+        return "full" if (self.cells["n_train"] == batch_size).any() else fmt.count(batch_size)
 
     def families(self) -> Iterator[tuple[Family, pd.DataFrame]]:
         """Every curve with its cells, by ascending batch size."""
@@ -173,19 +173,24 @@ def budget_label(cell: dict[str, Any]) -> str:
     return f"{fmt.plural(cell['budget']['epochs'], 'epoch')}, learning rate {rate} {rule}"
 
 
-def conditions(view: View, panel: Panel, *, budget: bool = False) -> str:
+def conditions(view: View, panel: Panel, *, budget: bool = False, interval: bool = True) -> str:
     """The line under a figure's title: what was trained, how, and how often."""
     cell = view.plans[str(panel.cells.iloc[0]["cell_id"])]
-    parts = [workload_label(cell), *([budget_label(cell)] if budget else []), _threads(cell), repeats(panel.cells)]
+    parts = [
+        workload_label(cell),
+        *([budget_label(cell)] if budget else []),
+        _threads(cell),
+        repeats(panel.cells, interval=interval),
+    ]
     return " · ".join(parts)
 
 
-def repeats(cells: pd.DataFrame) -> str:
-    """How many runs stand behind each point, and what the interval is."""
+def repeats(cells: pd.DataFrame, *, interval: bool = True) -> str:
+    """How many runs stand behind each point, and what the interval is where the figure shows one."""
     least, most = int(cells["n_measured"].min()), int(cells["n_measured"].max())
     number = str(most) if least == most else f"{least} to {most}"
-    interval = ", 95 % interval" if cells["samples_per_s_low"].notna().any() else ", no interval below 5 runs"
-    return f"median of {number} {'run' if most == 1 else 'runs'}{interval}"
+    shown = ", 95 % interval" if cells["samples_per_s_low"].notna().any() else ", no interval below 5 runs"
+    return f"median of {number} {'run' if most == 1 else 'runs'}{shown if interval else ''}"
 
 
 def _threads(cell: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from bench.report import format as fmt
 from bench.report import style
@@ -30,6 +31,9 @@ from bench.report.view import Family, Panel, View, conditions
 _TITLE = "Training loss against steps, epochs and seconds"
 _MOST_COLUMNS = 5
 _MOST_EPOCHS_DRAWN = 200
+_FEW_UPDATES = ": a fixed number of epochs gives large batches few updates"
+# Losses of loops that follow the same curve: the rounds themselves differ by more.
+_SAME_LOSS = 0.02
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ def _draw(view: View) -> SubFigure | str:
             _draw_curves(axes, panel, curves[curves["batch_size"] == size], clock)
         row[0].set_ylabel("training loss (nats)")
         row[len(sizes) // 2].set_xlabel(clock.label)
+        _few_ticks(row, clock)
     for size, axes in zip(sizes, grid[0], strict=True):
         axes.set_title(f"batch {panel.size_label(size)}", fontweight="bold")
     target = _target(view, panel)
@@ -83,7 +88,7 @@ def chosen_sizes(sizes: list[int]) -> list[int]:
 def _curves(view: View) -> pd.DataFrame:
     """Median over rounds for every family, batch size and epoch of the first panel.
 
-    Columns ``family, batch_size, epochs`` (completed, 0 is the start), ``steps, seconds, loss``.
+    Columns ``family, batch_size, epochs`` (completed), ``steps, seconds, loss``.
     """
     columns = ["family", "batch_size", "epochs", "steps", "seconds", "loss"]
     if not view.panels:
@@ -113,13 +118,25 @@ def _draw_curves(axes: Axes, panel: Panel, curves: pd.DataFrame, clock: _Clock) 
     # One batch size spans less than a decade or two: there a linear axis reads better.
     if clock.log and len(panel.batch_sizes) > 1:
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(numticks=4))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(fmt.tick_duration if clock.column == "seconds" else fmt.tick_rate))
     else:
+        axes.set_xlim(left=0)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=clock.column != "seconds"))
         if clock.column == "seconds":
             axes.xaxis.set_major_formatter(FuncFormatter(fmt.tick_duration))
+
+
+def _few_ticks(row: Sequence[Axes], clock: _Clock) -> None:
+    """Two powers of ten away from the edges, where labels of neighbouring axes would run into each other."""
+    if not clock.log or row[0].get_xscale() != "log":
+        return
+    low, high = (math.log10(limit) for limit in row[0].get_xlim())
+    edge = 0.12 * (high - low)
+    powers = list(range(math.ceil(low + edge), math.floor(high - edge) + 1))
+    if len(powers) > 1:
+        for axes in row:
+            axes.xaxis.set_major_locator(FixedLocator([10.0 ** powers[0], 10.0 ** powers[-1]]))
 
 
 def _draw_curve(axes: Axes, family: Family, curve: pd.DataFrame, clock: _Clock, *, above: int) -> None:
@@ -135,7 +152,7 @@ def _draw_curve(axes: Axes, family: Family, curve: pd.DataFrame, clock: _Clock, 
 
 def _subtitle(view: View, panel: Panel, curves: pd.DataFrame) -> str:
     shown = "whole training split after every epoch"
-    return f"{panel.label} · {shown} · {conditions(view, panel, budget=True)}"
+    return f"{panel.label} · {shown} · {conditions(view, panel, budget=True, interval=False)}"
 
 
 def _target(view: View, panel: Panel) -> float | None:
@@ -154,9 +171,20 @@ def _finding(view: View) -> str:
         )
     return (
         f"With this budget the training loss ended lowest at batch {_size(view, best)} ({fmt.loss(best['loss'])}) "
-        f"and highest at batch {_size(view, worst)} ({fmt.loss(worst['loss'])}): "
-        "a fixed number of epochs gives large batches few updates."
+        f"and highest at batch {_size(view, worst)} ({fmt.loss(worst['loss'])})"
+        f"{_FEW_UPDATES if worst['batch_size'] > best['batch_size'] else ''}.{_agreement(view)}"
     )
+
+
+def _agreement(view: View) -> str:
+    """Whether framework or loop makes any difference to what is learnt in so many epochs."""
+    curves = _curves(view)
+    if curves["family"].nunique() < 2:
+        return ""
+    losses = curves.groupby(["batch_size", "epochs"])["loss"]
+    apart = float((losses.max() - losses.min()).max())
+    text = f" At equal batch size and epoch the loops' losses lie at most {fmt.significant(apart, 2)} apart"
+    return f"{text}: what differs is the time." if apart <= _SAME_LOSS else f"{text}."
 
 
 def _size(view: View, row: pd.Series[Any]) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 
+from bench.analysis.verdict import MEMORY_GRAIN_BYTES
 from bench.report import format as fmt
 from bench.report import style
 from bench.report.figures.base import (
@@ -29,16 +30,17 @@ _TITLE = "Peak memory against batch size"
 
 @dataclass(frozen=True)
 class Kind:
-    """One way of looking at memory."""
+    """One way of looking at memory; ``coincide`` where every framework and loop has the same figure."""
 
     column: str
     label: str
+    coincide: bool = False
 
 
 KINDS = (
     Kind("rss_over_baseline_bytes", "process, above its baseline"),
     Kind("device_peak_bytes", "framework's allocator"),
-    Kind("model_bytes", "analytic model"),
+    Kind("model_bytes", "analytic model", coincide=True),
 )
 
 
@@ -58,11 +60,11 @@ def _draw(view: View) -> SubFigure | str:
 def _draw_kind(axes: Axes, panel: Panel, kind: Kind) -> None:
     axes.set_yscale("log")
     families = list(panel.families())
-    for above, (family, cells) in zip(range(len(families) - 1, -1, -1), families, strict=True):
+    for place, (family, cells) in enumerate(families, start=1):
         # Zero has no place on a log axis: "nothing above the baseline was seen" stays in the table.
         known = cells[floats(cells[kind.column]) > 0]
         if len(known):
-            draw_curve(axes, family, known, kind.column, above=above)
+            draw_curve(axes, family, known, kind.column, above=len(families) - place if kind.coincide else 0)
     if not (floats(panel.cells[kind.column]) > 0).any():
         axes.text(
             0.5, 0.5, "no figure on this machine", transform=axes.transAxes, ha="center", color=style.MUTED, wrap=True
@@ -97,8 +99,16 @@ def _finding(view: View) -> str:
     panel = _panel(view)
     if panel is None:
         return ""
-    sentences = [_growth(kind, panel.families()) for kind in KINDS]
+    sentences = [*(_growth(kind, panel.families()) for kind in KINDS), _grain(panel)]
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _grain(panel: Panel) -> str:
+    """Said where figures are so small that the kernel's way of counting shows."""
+    if not (floats(panel.cells["rss_over_baseline_bytes"]) < 10 * MEMORY_GRAIN_BYTES).any():
+        return ""
+    grain = fmt.memory(MEMORY_GRAIN_BYTES, digits=1)
+    return f"The process is counted to about {grain}: smaller differences between its figures mean nothing."
 
 
 def _growth(kind: Kind, families: Iterable[tuple[Family, pd.DataFrame]]) -> str:
@@ -106,7 +116,8 @@ def _growth(kind: Kind, families: Iterable[tuple[Family, pd.DataFrame]]) -> str:
     for family, cells in families:
         values = floats(cells[kind.column]).dropna()
         if len(values) > 1:
-            growth = f"{fmt.memory(values.iloc[0])} to {fmt.memory(values.iloc[-1])}"
+            # Each was seen once: two digits.
+            growth = f"{fmt.memory(values.iloc[0], digits=2)} to {fmt.memory(values.iloc[-1], digits=2)}"
             growths.setdefault(growth, []).append(family.label)
     parts = [f"{growth} for {fmt.listed(labels)}" for growth, labels in growths.items()]
     return f"{kind.label.capitalize()}, smallest to largest batch: {'; '.join(parts)}." if parts else ""
