@@ -28,6 +28,8 @@ _TITLE = "Mini-Batch Loss per Batch"
 _USUAL_BATCH = 32
 _MOST_ROWS = 2
 _MOST_POINTS = 1000
+# Two runs on the same batches differ by rounding, which training makes grow; on other batches by a hundred times this.
+_SAME_LOSS = 1e-3
 _MOST_EPOCHS_MARKED = 30
 _MEAN_DASHES = (3, 1.5)
 # Width and opacity of the first, second and any further framework's own losses.
@@ -190,10 +192,23 @@ def _row_finding(row: list[Trace]) -> str:
         losses = floats(trace.steps["loss"])
         last = losses[trace.steps["epoch"] == trace.steps["epoch"].max()]
         parts.append(
-            f"{trace.family.label}: a batch's own loss scatters by {fmt.significant(float(last.std(ddof=0)), 2)} "
-            f"around {fmt.significant(float(last.mean()), 3)} in the last epoch"
+            f"{trace.family.label} by {fmt.significant(float(last.std(ddof=0)), 2)} "
+            f"around {fmt.significant(float(last.mean()), 3)}"
         )
-    return "; ".join(parts) + "."
+    return f"In the last epoch a batch's own loss scatters: {fmt.listed(parts)} (standard deviation, mean).{_same(row)}"
+
+
+def _same(row: list[Trace]) -> str:
+    """Whether two loops saw the same batches in the same order, and so the same losses."""
+    if len(row) != 2 or len(row[0].steps) != len(row[1].steps):
+        return ""
+    first, second = (floats(trace.steps["loss"]).to_numpy() for trace in row)
+    apart = float(np.abs(first - second).max())
+    if apart > _SAME_LOSS:
+        return ""
+    return (
+        f" Both follow the same order of rows: their losses are one curve, at most {fmt.significant(apart, 1)} apart."
+    )
 
 
 def _table(view: View) -> DataTable:

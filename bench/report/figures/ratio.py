@@ -24,6 +24,7 @@ from bench.report.view import View, conditions, framework_label
 _TITLE = "PyTorch over Keras: ratio of throughputs"
 _MOST_ROWS = 10
 _MOST_COLUMNS = 14
+_MOST_SENTENCES = 4
 _ROW_IN = 0.62
 # Below this, both colours would be nearly white and the scale would dramatise noise.
 _LEAST_LOG2 = 1
@@ -63,6 +64,11 @@ def _draw_squares(axes: Axes, logs: pd.DataFrame, texts: pd.DataFrame, view: Vie
     _label_scale(axes.collections[0].colorbar, limit)
 
 
+def _power_of_two(power: float) -> str:
+    """``4×``, ``1/4×``."""
+    return f"{fmt.setting(2.0**power)}×" if power >= 0 else f"1/{fmt.setting(2.0**-power)}×"
+
+
 def _readable_texts(axes: Axes) -> None:
     colours = np.asarray(axes.collections[0].get_facecolor(), dtype=np.float64)
     filled = [text for text in axes.texts if text.get_text()]
@@ -84,7 +90,7 @@ def _label_scale(scale: Colorbar | None, limit: int) -> None:
     step = max(1, math.ceil(limit / 2))
     ticks = [power for power in range(-limit, limit + 1) if power % step == 0]
     scale.locator = FixedLocator(ticks)
-    scale.formatter = FuncFormatter(lambda power, _position: f"{fmt.setting(2.0**power)}×")
+    scale.formatter = FuncFormatter(lambda power, _position: _power_of_two(power))
     scale.ax.yaxis.set_minor_locator(NullLocator())
     scale.set_label("PyTorch / Keras (ratio of samples/s)\nKeras faster  ←  1×  →  PyTorch faster", fontsize=9)
     # As drawn by default it is a raster image, which scales badly and would be a second file inside the page.
@@ -153,24 +159,29 @@ def _full_size(view: View) -> str:
 
 
 def _finding(view: View) -> str:
-    shown = _shown(view)
-    fastest = shown[shown["loop"] == "fastest"]
-    judged = fastest if len(fastest) else shown
-    verdicts = judged["verdict"].value_counts()
+    rows = list(_shown(view).groupby("row", sort=False))
+    ordered = sorted(rows, key=lambda pair: (not str(pair[0]).startswith("fastest"), str(pair[0])))
+    return " ".join(_row_finding(str(label), row) for label, row in ordered[:_MOST_SENTENCES])
+
+
+def _row_finding(label: str, row: pd.DataFrame) -> str:
+    verdicts = row["verdict"].value_counts()
     parts = [
         f"{words} at {fmt.plural(int(verdicts[name]), 'batch size')}"
         for name, words in (
             ("faster", "PyTorch is faster"), ("slower", "Keras is faster"), ("tie", "they tie"),
-            ("inconclusive", "it is open"),
+            ("inconclusive", "the rounds do not settle it"),
         )
         if name in verdicts
     ]  # fmt: skip
-    head = "Each framework's fastest loop against the other's" if len(fastest) else "Loop against loop"
-    return f"{head}: {fmt.listed(parts)}. {_extremes(judged)}"
+    head = label.replace("fastest of each", "Each framework's fastest loop against the other's")
+    return f"{head[:1].upper()}{head[1:]}: {fmt.listed(parts)}. {_extremes(row)}"
 
 
 def _extremes(judged: pd.DataFrame) -> str:
     low, high = row_of_least(judged, "ratio"), row_of_most(judged, "ratio")
+    if len(judged) == 1:
+        return f"The ratio is {_ratio(low)}."
     return (
         f"The ratio runs from {_ratio(low)} at batch {fmt.count(low['batch_size'])} "
         f"to {_ratio(high)} at batch {fmt.count(high['batch_size'])}."
