@@ -49,8 +49,9 @@ def _epoch_budget(group: pd.DataFrame) -> Caveat | None:
     if missed.empty:
         return None
     epochs = ", ".join(str(n) for n in sorted(missed["epochs"].unique()))
+    word = "epoch" if epochs == "1" else "epochs"
     text = (
-        f"{len(missed)} of {len(group)} cells did not reach the target within the budget of {epochs} epochs;"
+        f"{len(missed)} of {len(group)} cells did not reach the target within the budget of {epochs} {word};"
         " a large batch makes few updates in it, so this judges the budget, not large batches"
     )
     return Caveat(kind="epoch_budget", text=text, count=len(missed))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from bench.cell import ProtocolSpec
@@ -19,7 +20,13 @@ from bench.report.story import Advice, Answer
 from bench.report.view import View, budget_label, framework_label, workload_label
 
 _MOST_FACTS = 80
+_PROGRAM = "bench"
 _TUTORIAL = "tutorial"
+_PACKAGES = "packages"
+_SPELLINGS = {
+    "smt": "SMT", "cgroup cpus": "CPUs by control group", "cgroup memory": "memory by control group",
+    "nvidia gpus": "NVIDIA GPUs", "python": "Python", "affinity": "may run on cores",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,7 @@ def page_of(view: View, shown: Sequence[Exhibit]) -> Page:
         machine=list(_facts(sweep.machine)),
         software=list(_facts(sweep.software)),
         git=_git(sweep.git),
-        command=fmt.one_line(shlex.join(sweep.command), fmt.REASON_LENGTH),
+        command=fmt.one_line(shlex.join(_as_typed(sweep.command)), fmt.REASON_LENGTH),
         failures=failures,
         failures_left_out=failures_left_out,
         misses=misses,
@@ -131,14 +138,21 @@ def _memory_sources(view: View) -> list[tuple[str, str]]:
 
 
 def _facts(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested values as rows of name and text, a null with its reason where the record gives one."""
-    for place, (name, value) in enumerate(values.items()):
-        if place >= _MOST_FACTS:
-            return
+    """Nested values as rows of name and text: a null with its reason, and those without one in a row of their own."""
+    absent = []
+    for name, value in list(values.items())[:_MOST_FACTS]:
+        reason = values.get(f"{name}_reason")
         if isinstance(value, Mapping):
-            yield from _facts(value, f"{prefix}{name} ")
-        elif not (name.endswith("_reason") and value is None):
-            yield _words(prefix + str(name)), _fact(str(name), value)
+            yield from _facts(value, "" if name == _PACKAGES else f"{prefix}{name} ")
+        elif value is None and reason is None:
+            absent.append(name)
+        elif value is None:
+            yield _words(prefix + name), fmt.one_line(f"{fmt.MISSING} ({reason})", fmt.REASON_LENGTH)
+        elif not (name.endswith("_reason") and name.removesuffix("_reason") in values):
+            yield _words(prefix + name), _fact(name, value)
+    absent = [name for name in absent if not name.endswith("_reason")]
+    if absent:
+        yield f"{prefix}not there".strip(), fmt.one_line(", ".join(absent), fmt.REASON_LENGTH)
 
 
 def _fact(name: str, value: Any) -> str:
@@ -146,13 +160,24 @@ def _fact(name: str, value: Any) -> str:
         return fmt.one_line(", ".join(map(str, value)) or "none", fmt.REASON_LENGTH)
     if name.endswith("_bytes") and isinstance(value, (int, float)):
         return fmt.memory(value)
+    if name.endswith("_mhz") and isinstance(value, (int, float)):
+        return f"{fmt.count(value)} MHz"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return fmt.one_line(value, fmt.REASON_LENGTH)
 
 
 def _words(name: str) -> str:
-    return fmt.one_line(name.removesuffix("_bytes").replace("_", " "))
+    plain = fmt.one_line(name.removesuffix("_bytes").removesuffix("_mhz").replace("_", " "))
+    return _SPELLINGS.get(plain, plain)
+
+
+def _as_typed(command: Sequence[str]) -> list[str]:
+    """The command without where this machine keeps its interpreter and program."""
+    words = list(command)
+    if len(words) > 1 and PurePath(words[0]).name.startswith("python") and PurePath(words[1]).name == _PROGRAM:
+        return [_PROGRAM, *words[2:]]
+    return words
 
 
 def _git(state: Mapping[str, Any] | None) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bench.analysis.compare import TIE_MARGIN
 from bench.analysis.verdict import (
     FASTEST_PER_SAMPLE,
     FASTEST_TO_TARGET,
@@ -101,6 +103,8 @@ def _short_lead(view: View, finding: Finding, rival: Rival) -> str:
     if _ties_with(rival):
         return f"not clearly better than {choice_label(view, rival.choice)}"
     ratio = fmt.ratio(rival.ratio, rival.low, rival.high)
+    if rival.low is None and rival.ratio is not None and rival.ratio < 1 + TIE_MARGIN:
+        return f"about as good as {choice_label(view, rival.choice)}, in too few rounds to be sure"
     if rival.low is None:
         return f"about {ratio} {_BETTER[finding.kind]} {choice_label(view, rival.choice)}, in too few rounds to be sure"
     return f"{ratio} {_BETTER[finding.kind]} {choice_label(view, rival.choice)}"
@@ -126,7 +130,9 @@ def _answer(view: View, finding: Finding, *, several: bool) -> Answer:
     question = _QUESTIONS[finding.kind] + (f" · {_setting(finding.device, finding.workload)}" if several else "")
     if finding.winner is None:
         return Answer(question, reason=fmt.one_line(finding.reason, fmt.REASON_LENGTH))
-    rivals = [rival for rival in (finding.other_framework, finding.runner_up) if rival is not None]
+    # A runner-up that is tied with the winner is named among the ties.
+    ahead_of = None if finding.runner_up in finding.tied_with else finding.runner_up
+    rivals = [rival for rival in (finding.other_framework, ahead_of) if rival is not None]
     leads = list(dict.fromkeys(_lead(view, finding, rival) for rival in rivals))
     return Answer(
         question,
@@ -148,8 +154,15 @@ def _advised(view: View, found: Recommendation, *, several: bool) -> Advice:
     equal = (
         f" {choice_label(view, rival.choice)} is not clearly worse." if rival is not None and _ties_with(rival) else ""
     )
-    text = f"{where} {choice_label(view, choice)}: {gains[finding.kind]}.{equal}"
+    text = f"{where} {choice_label(view, choice)}: {gains[finding.kind]}{_rounds_reached(view, choice)}.{equal}"
     return Advice(text, [_sentence(fmt.one_line(caveat.text, fmt.REASON_LENGTH)) for caveat in found.caveats])
+
+
+def _rounds_reached(view: View, choice: Choice) -> str:
+    """Where the choice missed the target in a run, said beside it."""
+    cell = view.cells[view.cells["cell_id"] == choice.cell_id].iloc[0]
+    reached, measured = int(cell["n_reached"]), int(cell["n_measured"])
+    return f", reached in {reached} of {fmt.plural(measured, 'run')}" if 0 < reached < measured else ""
 
 
 def _value(finding: Finding) -> str:
@@ -176,11 +189,15 @@ def _ties(view: View, finding: Finding) -> str:
     tied = finding.tied_with
     if not tied:
         return ""
-    names = [choice_label(view, rival.choice) for rival in tied[:_MOST_TIES]]
-    if len(tied) > _MOST_TIES:
-        names.append(f"{fmt.count(len(tied) - _MOST_TIES)} more")
+    names = [choice_label(view, rival.choice) for rival in tied] if len(tied) <= _MOST_TIES else _families(tied)
     word = "Tied with" if all(rival.verdict == "tie" for rival in tied) else "Not clearly better than"
     return f"{word} {fmt.listed(names)}."
+
+
+def _families(tied: Sequence[Rival]) -> list[str]:
+    """Many ties in short: how many cells of each framework and loop."""
+    counts = Counter(Family(r.choice.framework, r.choice.backend, r.choice.loop).label for r in tied)
+    return [f"{fmt.plural(number, 'cell')} of {label}" for label, number in counts.items()]
 
 
 def _ties_with(rival: Rival) -> bool:

@@ -1,17 +1,22 @@
 """The sentences and matrices of the report, computed from the data."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
 
+from bench.analysis.verdict import Rival
 from bench.report import completeness, costs, story
+from bench.report.best import best_lines
 from bench.report.figures.base import ticks_that_fit
 from bench.report.figures.batch_loss import decimated, with_running_mean
 from bench.report.figures.loss_curves import chosen_sizes
 from bench.report.figures.ratio import relative_luminance
+from bench.report.figures.target import TARGET, first_resolved
+from bench.report.page import _as_typed, _facts
 from bench.report.terminal import print_summary
 from bench.report.view import View, budget_label
 from bench.store.layout import SweepFolder
@@ -158,3 +163,51 @@ def test_the_summary_is_the_same_before_the_tables_are_on_disk(
         print_summary(where, Console(file=out, width=80))
         said.append(out.getvalue().rpartition("Report: ")[0])
     assert said[0] == said[1]
+
+
+def test_a_cell_that_missed_the_target_in_several_runs_is_no_answer_to_what_is_quickest(view: View) -> None:
+    panel = view.panels[0]
+    cells = panel.cells.assign(reliable=panel.cells["reliable"] & (panel.cells["batch_size"] != 32))
+    assert panel.cells["reliable"].any()
+    assert (cells["time_to_target_s"].notna() & ~cells["reliable"]).any()
+    changed = replace(
+        view, cells=view.cells.assign(reliable=cells["reliable"].reindex(view.cells.index, fill_value=False))
+    )
+    assert all(line.target_batch != "32" for line in best_lines(changed)[0])
+    assert "missed it in several runs" in TARGET.finding(changed)
+
+
+def test_perfect_scaling_starts_where_an_evaluation_once_an_epoch_can_tell() -> None:
+    reached = pd.DataFrame({"batch_size": [1, 4, 8, 16], "epochs_to_target": [1.0, 1.0, 2.0, 3.0]})
+    assert first_resolved(reached) == 8
+    assert first_resolved(reached[:2]) == 1
+
+
+def test_facts_without_a_value_are_told_with_their_reason_or_together() -> None:
+    facts = {
+        "governor": None, "governor_reason": "not exposed", "turbo": None, "smt": False, "frequency_mhz": 2596,
+        "packages": {"torch": "2.13.0", "torch-tpu": None, "triton": None},
+    }  # fmt: skip
+    assert list(_facts(facts)) == [
+        ("governor", "– (not exposed)"), ("SMT", "no"), ("frequency", "2,596 MHz"), ("torch", "2.13.0"),
+        ("not there", "torch-tpu, triton"), ("not there", "turbo"),
+    ]  # fmt: skip
+
+
+def test_the_command_is_told_as_it_was_typed() -> None:
+    assert _as_typed(["python", "some/where/bench", "sweep", "data=tutorial"]) == ["bench", "sweep", "data=tutorial"]
+    assert _as_typed(["python3.12", "-m", "bench.app"]) == ["python3.12", "-m", "bench.app"]
+
+
+def test_many_ties_are_named_by_framework_and_loop(view: View) -> None:
+    smallest = next(finding for finding in view.verdict.findings if finding.kind == "smallest_memory")
+    assert smallest.winner is not None
+    tied = tuple(
+        Rival(choice=replace(smallest.winner, loop=loop), ratio=1.0, low=None, high=None, n=1, verdict="tie")
+        for loop in ("eager", "eager", "eager", "idiomatic")
+    )
+    said = story.answers(
+        replace(view, verdict=replace(view.verdict, findings=(replace(smallest, tied_with=tied, runner_up=tied[0]),)))
+    )
+    name = {"pytorch": "PyTorch", "keras": "Keras"}[smallest.winner.framework]
+    assert said[0].ties == f"Tied with 3 cells of {name} eager and 1 cell of {name} idiomatic."
