@@ -24,7 +24,7 @@ from bench.plan.grid import read_composed
 from bench.plan.plan import make_plan
 from bench.records import Status
 from bench.store.layout import SweepFolder
-from bench.sweep import conduct, run_job, show_plan, show_run
+from bench.sweep import TERMINATED, conduct, run_job, show_plan, show_run, silence_output
 
 _HERE = Path(__file__).resolve().parent
 # A checkout has conf/ beside the package, an installed wheel has it inside.
@@ -55,9 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BenchError as error:
         return complain(error)
     except KeyboardInterrupt:
-        print("\ninterrupted: what was measured is kept", file=sys.stderr)
-        return INTERRUPTED
+        return _cut_short("interrupted", INTERRUPTED)
+    except BrokenPipeError:  # such as `--help | head`
+        silence_output()
     except SystemExit as leaving:
+        if leaving.code == TERMINATED:
+            return _cut_short("terminated", TERMINATED)
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except Exception as error:
         if not is_refusal(error):
@@ -66,6 +69,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         sys.argv = asked
     return 0
+
+
+def _cut_short(how: str, code: int) -> int:
+    sys.stdout.flush()
+    print(f"\n{how}: what was measured is kept", file=sys.stderr)
+    return code
 
 
 def complain(error: BenchError) -> int:

@@ -51,8 +51,14 @@ def run_doctor(
     ):
         show(console, title, findings)
         seen.update(finding.severity for finding in findings)
-    console.print(Text(f"\n{seen[Severity.WARNING]} warnings, {seen[Severity.NOTE]} notes"))
+    console.print(
+        Text("\n" + ", ".join(_counted(seen[kind], kind.value) for kind in (Severity.WARNING, Severity.NOTE)))
+    )
     return 0
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def device_findings(host: Host, *, probe: bool) -> list[Finding]:

@@ -138,7 +138,7 @@ def _labels(path: Path, table: pd.DataFrame, target: str) -> FloatArray:
 
 def _numbers(path: Path, name: str, column: pd.Series[Any]) -> FloatArray:
     """The column as finite numbers; true and false count as 1 and 0."""
-    _refuse_rows(path, name, column, column.isna().to_numpy(), "is missing", "no value may be missing")
+    _refuse_rows(path, name, column, column.isna().to_numpy(), "marks a missing value", "no value may be missing")
     values = _as_float64(path, name, column)
     _refuse_rows(path, name, column, np.isnan(values), "is no number", "columns must hold numbers")
     _refuse_rows(path, name, column, np.isinf(values), "is infinite", "numbers must be finite")

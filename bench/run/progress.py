@@ -13,8 +13,9 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn
 from rich.progress import Progress as Bar
+from rich.table import Column
 from rich.text import Text
 
 from bench.records import Status
@@ -129,13 +130,21 @@ class Progress:
         self._bar.refresh()
 
 
+class _StateColumn(ProgressColumn):
+    """What runs now. On a narrow terminal this and the bar give way, never the count and the time left."""
+
+    def render(self, task: Task) -> Text:
+        """One line, cut where the terminal ends."""
+        return Text(task.fields["state"], style="dim", no_wrap=True, overflow="ellipsis")
+
+
 def _make_bar(console: Console) -> Bar:
     return Bar(
         BarColumn(bar_width=24),
-        MofNCompleteColumn(),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
         TextColumn("{task.fields[eta]}", markup=False),
         TextColumn("{task.fields[failures]}", style="red", markup=False),
-        TextColumn("{task.fields[state]}", style="dim", markup=False),
+        _StateColumn(table_column=Column()),
         console=console,
         auto_refresh=False,  # we redraw when something has changed: nothing else may run beside a measured child
     )

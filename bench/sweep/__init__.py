@@ -1,6 +1,6 @@
 """One sweep from its first folder to its report: ``conduct`` runs it, ``show`` prints plans and single runs."""
 
-from bench.sweep.conducting import conduct, run_job
-from bench.sweep.show import show_plan, show_run
+from bench.sweep.conducting import TERMINATED, conduct, run_job
+from bench.sweep.show import show_plan, show_run, silence_output
 
-__all__ = ["conduct", "run_job", "show_plan", "show_run"]
+__all__ = ["TERMINATED", "conduct", "run_job", "show_plan", "show_run", "silence_output"]

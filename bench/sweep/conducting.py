@@ -28,6 +28,7 @@ from bench.store.layout import SweepFolder
 from bench.store.reader import read_result, read_sweep
 from bench.store.writer import write_sweep
 from bench.sweep.record import store_data, sweep_record
+from bench.sweep.show import make_console
 
 RUNS_FAILED = 3
 TERMINATED = 143
@@ -54,7 +55,7 @@ def conduct(plan: Plan, launch: Launch, *, overrides: Sequence[str], show: Show 
     """
     config = plan.config.sweep
     folder = new_folder(Path(config.dir).resolve(), config.name)
-    console = Console()
+    console = make_console()
     with locked(folder), _terminable():
         record = _prepare(plan, folder, overrides, console)
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections import Counter
 from collections.abc import Callable
 
@@ -21,10 +23,23 @@ from bench.store.reader import read_results, read_sweep
 PLAIN_WIDTH = 160
 
 
+class _PatientConsole(Console):
+    """A console whose reader may leave, as ``head`` does: what it shows is lost then, what it tells of goes on."""
+
+    def on_broken_pipe(self) -> None:
+        """Instead of leaving with 1, which would say that there is a bug."""
+        silence_output()
+
+
+def silence_output() -> None:
+    """Sends standard output nowhere from here on: nobody reads it, and the interpreter would complain at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def make_console() -> Console:
     """A console that folds nothing away where its output goes to a file."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=PLAIN_WIDTH)
+    console = _PatientConsole(highlight=False)
+    return console if console.is_terminal else _PatientConsole(highlight=False, width=PLAIN_WIDTH)
 
 
 def show_plan(plan: Plan, console: Console | None = None, *, estimate: Callable[[Plan], float] = estimate_s) -> None:

@@ -68,6 +68,15 @@ def test_results_that_cannot_be_written_are_exit_4(tmp_path: Path) -> None:
     assert "Traceback" not in finished.stderr
 
 
+@pytest.mark.parametrize("arguments", [("bench", "sweep", *TINY, *QUICK), ("bench.app", "--help")])
+def test_a_reader_that_leaves_is_no_failure(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    asked = start(tmp_path, *arguments, stderr=subprocess.PIPE)
+    assert asked.stdout is not None
+    asked.stdout.close()
+    _, complaint = asked.communicate(timeout=WAIT_S)
+    assert (asked.returncode, complaint) == (0, "")
+
+
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_sweep_keeps_what_was_measured(sent: signal.Signals, code: int, tmp_path: Path) -> None:
     sweep = start(tmp_path, "bench", "sweep", *TINY, "protocol.rounds=50", "protocol.steady_min_s=0.3", "data.n=100")
@@ -80,6 +89,7 @@ def test_an_interrupted_sweep_keeps_what_was_measured(sent: signal.Signals, code
         sweep.kill()
     assert sweep.returncode == code, said
     assert "Traceback" not in said
+    assert "what was measured is kept" in said
     results = read_results(latest(tmp_path))
     finished = [event["cell_id"] for event in _events(tmp_path) if event["event"] == "run_finished"]
     assert len([result for result in results if result.status.measured]) >= 1

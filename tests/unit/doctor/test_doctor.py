@@ -67,7 +67,8 @@ def test_the_severities_are_counted_at_the_end(host: Host) -> None:
     lines = examine(host).splitlines()
     warnings = sum(line.startswith("  warning ") for line in lines)
     notes = sum(line.startswith("  note ") for line in lines)
-    assert lines[-1] == f"{warnings} warnings, {notes} notes"
+    counted = [f"{count} {noun}" + "s" * (count != 1) for count, noun in ((warnings, "warning"), (notes, "note"))]
+    assert lines[-1] == ", ".join(counted)
     assert notes > 0
 
 

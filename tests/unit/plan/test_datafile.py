@@ -64,7 +64,7 @@ def test_booleans_count_as_0_and_1(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("a,label\n1,0\ntwo,1\n3,1\n", r"column 'a', row 2: 'two' is no number"),
-        ("a,label\n1,0\n,1\n3,1\n", r"column 'a', row 2: 'nan' is missing"),
+        ("a,label\n1,0\n,1\n3,1\n", r"column 'a', row 2: 'nan' marks a missing value"),
         ("a,label\n1,0\ninf,1\n3,1\n", r"column 'a', row 2: 'inf' is infinite"),
         ("a,label\n1,0\n2,2\n3,7\n", r"column 'label', row 2 \(and 1 more\): '2' is no label"),
         ("a,label\n1,0.5\n2,1\n", r"row 1: '0.5' is no label"),
@@ -77,7 +77,7 @@ def test_booleans_count_as_0_and_1(tmp_path: Path) -> None:
         ("", r"not a readable \.csv file"),
         ("a,label\n1,0\n2,1,3\n", r"not a readable \.csv file"),
         ("a,label\n1,0,9\n2,1,9\n", r"more fields than the first line has names"),
-        ("a,label\n1,0\n2", r"column 'label', row 2: 'nan' is missing"),
+        ("a,label\n1,0\n2", r"column 'label', row 2: 'nan' marks a missing value"),
         ("a,label\n1,0\n1" + "0" * 400 + ",1\n", r"column 'a'.* (too large|is infinite|no number)"),
     ],
 )

@@ -27,8 +27,8 @@ def plain() -> Console:
     return Console(file=io.StringIO(), force_terminal=False, width=80)
 
 
-def terminal() -> Console:
-    return Console(file=io.StringIO(), force_terminal=True, width=120, color_system=None)
+def terminal(width: int = 120) -> Console:
+    return Console(file=io.StringIO(), force_terminal=True, width=width, color_system=None)
 
 
 def text_of(console: Console) -> str:
@@ -156,6 +156,18 @@ def test_a_terminal_gets_a_bar_with_what_runs_now_and_what_failed(folder: SweepF
     assert "r1 keras tensorflow compiled cpu b1024" in shown
     assert "oom  1.2 s  the kernel ended it" in shown
     assert "214k samples/s" not in shown
+
+
+def test_a_narrow_terminal_keeps_the_count_and_the_time_left_on_one_line(folder: SweepFolder) -> None:
+    console = terminal(width=40)
+    with Progress(folder, 4, console, poll_s=NEVER_S):
+        finish(folder)
+        journal.append(folder, "run_started", cell_id=LONGER, round=1)
+    last = text_of(console).replace("\x1b[?25h", "").rstrip().rpartition("\x1b[2K")[2]
+    assert "1/4 ETA under 5 s" in last
+    assert "r1 k" in last
+    assert "…" in last
+    assert "\n" not in last
 
 
 def test_a_terminal_is_drawn_again_only_when_something_changed(folder: SweepFolder) -> None:
