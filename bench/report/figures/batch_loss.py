@@ -27,6 +27,8 @@ from bench.report.view import Family, Panel, View, conditions
 _TITLE = "Mini-Batch Loss per Batch"
 _USUAL_BATCH = 32
 _MOST_ROWS = 2
+_MOST_ON_A_LINE = 2
+_MOST_COLUMNS = 3
 _MOST_POINTS = 1000
 # Two runs on the same batches differ by rounding, which training makes grow; on other batches by a hundred times this.
 _SAME_LOSS = 1e-3
@@ -115,7 +117,9 @@ def _draw_row(axes: Axes, row: list[Trace]) -> None:
     axes.set_ylabel("loss of the batch (nats)")
     axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
     handles = [handle for place, trace in enumerate(row) for handle in _handles(place, trace)]
-    axes.legend(handles=handles, loc="upper right", ncols=len(handles), handlelength=2.6, columnspacing=1.6)
+    # Two loops fit on one line; more would be wider than the figure.
+    columns = len(handles) if len(row) <= _MOST_ON_A_LINE else _MOST_COLUMNS
+    axes.legend(handles=handles, loc="upper right", ncols=columns, handlelength=2.6, columnspacing=1.6)
 
 
 def _draw_own(axes: Axes, trace: Trace, place: int) -> None:

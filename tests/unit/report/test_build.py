@@ -4,9 +4,11 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from matplotlib.figure import SubFigure
 
 from bench.report.build import build_report
-from bench.report.figures import FIGURES
+from bench.report.figures import FIGURES, batch_loss
+from bench.report.view import View
 from bench.store.layout import SweepFolder
 from tests.synthetic import make_sweep
 from tests.unit.report.reading import read_html
@@ -161,3 +163,13 @@ def test_frameworks_that_share_no_measured_cell_have_no_ratio(tmp_path: Path) ->
     build_report(folder)
     assert not (folder.figures / "speed_ratio.svg").exists()
     assert "there is no ratio to show" in folder.report_html.read_text(encoding="utf-8")
+
+
+def test_a_legend_of_many_loops_leaves_room_for_the_axes(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    crowded = [row * 3 for row in batch_loss.traces(view)]
+    monkeypatch.setattr(batch_loss, "traces", lambda _: crowded)
+    figure = batch_loss.BATCH_LOSS.draw(view)
+    assert isinstance(figure, SubFigure)
+    # Matplotlib warns, and a warning is an error here, where a legend wider than the figure leaves nothing of the axes.
+    figure.get_figure(root=True).draw_without_rendering()
+    assert len(crowded[0]) == 6
