@@ -16,12 +16,9 @@ import pyarrow.parquet as pq
 from bench.errors import StorageError
 from bench.records import RunResult
 from bench.store.layout import RunFolder, SweepFolder
+from bench.store.trace import EPOCH_COLUMNS, STEP_COLUMNS
 from bench.store.writer import TRACE_SCHEMA
 
-STEP_COLUMNS = ("epoch", "step", "batch_samples", "loss")
-EPOCH_COLUMNS = (
-    "phase", "epoch", "samples", "updates", "window_ns", "train_loss", "train_accuracy", "val_loss", "val_accuracy",
-)  # fmt: skip
 _FILES_AT_ONCE = 256
 # Reading small files is half Python: more threads than this only wait for each other.
 _THREADS = 2

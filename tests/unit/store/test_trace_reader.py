@@ -16,7 +16,8 @@ from bench.records import Status
 from bench.store import trace_reader
 from bench.store.layout import SweepFolder
 from bench.store.reader import read_results
-from bench.store.trace_reader import EPOCH_COLUMNS, STEP_COLUMNS, read_trace, read_traces
+from bench.store.trace import EPOCH_COLUMNS, STEP_COLUMNS
+from bench.store.trace_reader import read_trace, read_traces
 from bench.store.writer import TRACE_SCHEMA, write_parquet
 from tests.synthetic import make_sweep
 
