@@ -13,6 +13,10 @@ An engine is one framework x loop on one device. The measuring loop (``bench.run
 ``train`` is where engines differ. It asks ``epochs.start()`` for the next order, trains one epoch, and hands the losses
 to ``epochs.finish()``, until ``start`` answers None. ``start`` reads the clock as its last act, ``finish`` synchronises
 the device and reads it as its first: between the two lies the timed window, and nothing else does.
+
+An order is a permutation of the whole split wherever time is taken. The parity gate hands out shorter ones, because
+fifty steps of batch 1 must not cost a million: some full batches, then the split's short last batch where it has one.
+So the shapes of the steps are always those of a whole epoch, and nothing is compiled for an order's length.
 """
 
 from __future__ import annotations
@@ -21,7 +25,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,13 +36,18 @@ from bench.workload.network import Weights
 
 FloatArray = NDArray[np.floating[Any]]
 Order = NDArray[np.int64]
+Compilation = Literal["nothing", "anew", "cached"]
 
 
 class Epochs(Protocol):
     """The measuring loop's side of ``Engine.train``."""
 
     def start(self) -> Order | None:
-        """Order of the next epoch's rows, shape (n_train,), int64; None to stop. Starts the window."""
+        """The rows of the next epoch in the order to train them, shape (rows,), int64; None to stop.
+
+        Whole epochs have n_train rows; a shorter order is full batches followed by at most the split's short last
+        batch. Starts the window.
+        """
 
     def finish(self, losses: Callable[[], FloatArray]) -> None:
         """Ends the window; only then calls ``losses`` for each step's own mean loss, shape (steps,)."""
@@ -51,11 +61,13 @@ class Setup:
         cell: what to train.
         lr: the learning rate after the learning-rate policy.
         native_seed: seeds the shuffling of loops that shuffle natively.
+        cache_folder: where compiled programs are kept for later runs of the sweep; None keeps none.
     """
 
     cell: Cell
     lr: float
     native_seed: int
+    cache_folder: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,14 +90,24 @@ class Engine(ABC):
 
     Errors: ``bench.errors.Unavailable`` where the cell cannot run here; anything else is the run's ``error``
     (or ``oom``, judged by the supervisor).
+
+    Attributes:
+        follows_order: whether rows are trained in the order that ``epochs.start()`` gives; the others shuffle natively.
+        compilation: what ``warm_up`` compiles: ``nothing``, programs made ``anew`` in every process, or programs
+            ``cached`` in ``Setup.cache_folder``.
+        shuffles_natively: whether the next ``train`` of a loop that does not follow the order shuffles; with False it
+            takes the first ``len(order)`` rows as they stand. The parity gate turns it off and on again.
     """
 
     framework: ClassVar[str]
     loop: ClassVar[str]
+    follows_order: ClassVar[bool] = True
+    compilation: ClassVar[Compilation] = "nothing"
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
         self.cell = setup.cell
+        self.shuffles_natively = not self.follows_order and setup.cell.data.shuffle
 
     @abstractmethod
     def open_device(self) -> str:

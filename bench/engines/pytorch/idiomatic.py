@@ -20,11 +20,12 @@ class TorchIdiomatic(TorchEngine):
     """The front door. It shuffles natively, from a seeded generator; without shuffling it takes rows as they stand."""
 
     loop = "idiomatic"
+    follows_order = False
 
     model: nn.Module
     criterion: nn.Module
     optimizer: torch.optim.Optimizer
-    loader: DataLoader[tuple[Tensor, ...]]
+    dataset: TensorDataset
     shuffling: torch.Generator
 
     def build(self, weights: Weights) -> None:
@@ -42,21 +43,21 @@ class TorchIdiomatic(TorchEngine):
 
     def load(self, x: FloatArray, y: FloatArray) -> None:
         """A ``TensorDataset`` on the host, as tutorials keep it; batches go to the device one by one."""
-        dataset = TensorDataset(torch.from_numpy(x), torch.from_numpy(y).unsqueeze(1))
-        shuffle, batch_size = self.cell.data.shuffle, self.cell.batch_size
-        self.loader = DataLoader(dataset, batch_size=batch_size, shuffle=shuffle, generator=self.shuffling)
+        self.dataset = TensorDataset(torch.from_numpy(x), torch.from_numpy(y).unsqueeze(1))
 
     def warm_up(self) -> None:
         """One full batch and, where the epoch ends in one, the short batch."""
         n, batch_size = self.cell.data.n_train, self.cell.batch_size
-        x, y = self.loader.dataset[:]
+        x, y = self.dataset.tensors
         for rows in {batch_size, n % batch_size} - {0}:
             self.train_batch(x[:rows], y[:rows])
 
     def train(self, epochs: Epochs) -> None:
-        """Trains until ``epochs.start()`` answers None; the order it is given is the loader's own business here."""
-        while epochs.start() is not None:
-            history = [self.train_batch(x, y) for x, y in islice(self.loader, self.steps_watched)]
+        """Trains until ``epochs.start()`` answers None; the order of the rows is the loader's own business here."""
+        whole = self._make_loader(self.cell.data.n_train)
+        while (order := epochs.start()) is not None:
+            loader = whole if len(order) == self.cell.data.n_train else self._make_loader(len(order))
+            history = [self.train_batch(x, y) for x, y in islice(loader, self.steps_watched)]
             epochs.finish(lambda history=history: np.array(history))  # type: ignore[misc]
 
     def train_batch(self, batch_x: Tensor, batch_y: Tensor) -> float:
@@ -69,6 +70,11 @@ class TorchIdiomatic(TorchEngine):
         self.optimizer.step()
         self.device.end_step()
         return float(loss.item())
+
+    def _make_loader(self, rows: int) -> DataLoader[tuple[Tensor, ...]]:
+        part = self.dataset if rows == len(self.dataset) else TensorDataset(*(t[:rows] for t in self.dataset.tensors))
+        shuffle, batch_size = self.shuffles_natively, self.cell.batch_size
+        return DataLoader(part, batch_size=batch_size, shuffle=shuffle, generator=self.shuffling)
 
     def weights(self) -> Weights:
         """A copy of the weights."""

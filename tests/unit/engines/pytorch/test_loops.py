@@ -79,7 +79,7 @@ def test_native_shuffling_follows_its_seed() -> None:
 def test_every_tutorial_step_reads_its_loss() -> None:
     engine = ready(IDIOMATIC.cell(32))
     assert isinstance(engine, TorchIdiomatic)
-    x, y = engine.loader.dataset[:3]
+    x, y = engine.dataset[:3]
     assert isinstance(engine.train_batch(x, y), float)
 
 
