@@ -61,8 +61,8 @@ _KERAS_TPU = "Keras reaches a TPU through framework.backend=jax (TensorFlow's la
 _CATALOGUE: dict[str, dict[str | None, Variant]] = {
     "pytorch": {
         None: Variant(
-            modules=_loops("pytorch", "idiomatic", "eager"),
-            fastest="eager",
+            modules=_loops("pytorch", "idiomatic", "eager", "compiled", "fused"),
+            fastest="fused",
             required=("torch",),
             # The first torch optimizer imports torch._dynamo, for more than a second.
             template=("torch", "torch._dynamo"),

@@ -13,12 +13,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
 
 from bench.engines.base import FloatArray, Order, StepEngine
-from bench.engines.pytorch.model import from_parameters, loss_from_logits, loss_from_probabilities, to_tensors
-from bench.engines.pytorch.opening import TorchEngine
-from bench.engines.pytorch.optimizer import Updater, make_updater
+from bench.engines.pytorch.model import from_parameters
+from bench.engines.pytorch.opening import TorchEngine, packed
+from bench.engines.pytorch.step import EagerStep
 from bench.workload.network import Weights
 
 # Rows gathered at a time, where the batch is smaller: enough that gathering costs next to nothing per step.
@@ -30,34 +29,20 @@ class TorchEager(TorchEngine, StepEngine):
 
     loop = "eager"
 
-    parameters: list[Tensor]
-    updater: Updater
-    x: Tensor
-    y: Tensor
+    train_batch: EagerStep
     order: Tensor
 
     def build(self, weights: Weights) -> None:
         """Parameters as plain leaf tensors on the device."""
-        pinned = self.cell.defaults == "pinned"
-        self.loss_of = loss_from_logits if pinned else loss_from_probabilities
-        self.reset(weights)
+        self.train_batch = EagerStep(self.cell, self.setup.lr, weights, self.device)
 
     def reset(self, weights: Weights) -> None:
-        """Fresh parameters and optimizer state; nothing is compiled, so nothing is kept."""
-        device = self.device.torch_device
-        self.parameters = [tensor.to(device).requires_grad_() for tensor in to_tensors(weights)]
-        self.updater = make_updater(self.cell, self.setup.lr, self.parameters, self.device.kind)
-
-    def load(self, x: FloatArray, y: FloatArray) -> None:
-        """The whole split goes to the device."""
-        self.x = torch.from_numpy(x).to(self.device.torch_device)
-        self.y = torch.from_numpy(y).unsqueeze(1).to(self.device.torch_device)
+        """The given weights, and an optimizer that has seen nothing."""
+        self.train_batch.reset(weights)
 
     def begin_epoch(self, order: Order) -> None:
         """The order goes to the device; while memory is watched, only its first batches do."""
-        if self.steps_watched is not None:
-            order = order[: self.steps_watched * self.cell.batch_size]
-        self.order = torch.from_numpy(order).to(self.device.torch_device)
+        self.order = torch.from_numpy(self.watched(order)).to(self.device.torch_device)
 
     def run_epoch(self, order: Order) -> list[Any]:
         """All steps of one epoch; the losses of each block are one tensor."""
@@ -69,23 +54,13 @@ class TorchEager(TorchEngine, StepEngine):
         rows = self.order[low:high]
         return self.train_batch(self.x.index_select(0, rows), self.y.index_select(0, rows))
 
-    def train_batch(self, x: Tensor, y: Tensor) -> Tensor:
-        """Forward, loss, backward, update; returns the batch's mean loss."""
-        hidden_kernel, hidden_bias, output_kernel, output_bias = self.parameters
-        logits = linear(torch.relu(linear(x, hidden_kernel, hidden_bias)), output_kernel, output_bias)
-        loss = self.loss_of(logits, y)
-        self.updater.update(torch.autograd.grad(loss, self.parameters))
-        self.device.end_step()
-        return loss.detach()
-
     def read_losses(self, losses: list[Any]) -> FloatArray:
         """The losses on the host, shape (steps,)."""
-        packed: FloatArray = torch.cat([loss.reshape(-1) for loss in losses]).cpu().numpy()
-        return packed
+        return packed(losses)
 
     def weights(self) -> Weights:
         """A copy of the weights."""
-        return from_parameters(self.parameters)
+        return from_parameters(self.train_batch.parameters)
 
     def _blocks(self) -> Iterator[Iterator[tuple[Tensor, Tensor]]]:
         batch_size = self.cell.batch_size

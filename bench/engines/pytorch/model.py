@@ -23,9 +23,10 @@ def make_module(cell: Cell) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Sigmoid()) if cell.defaults == "framework" else nn.Sequential(*layers)
 
 
-def make_criterion(cell: Cell) -> nn.Module:
+def make_criterion(cell: Cell, reduction: str = "mean") -> nn.Module:
     """The loss that belongs to ``make_module``."""
-    return nn.BCELoss() if cell.defaults == "framework" else nn.BCEWithLogitsLoss()
+    kind = nn.BCELoss if cell.defaults == "framework" else nn.BCEWithLogitsLoss
+    return kind(reduction=reduction)
 
 
 def loss_from_logits(logits: Tensor, y: Tensor) -> Tensor:

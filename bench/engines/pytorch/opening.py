@@ -1,14 +1,15 @@
-"""What both loops do alike: open the device, tell the environment, watch memory."""
+"""What all loops do alike: open the device, take the data to it, tell the environment, watch memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from bench.engines.base import Engine, MemoryGauge
+from bench.engines.base import Engine, FloatArray, MemoryGauge, Order
 from bench.engines.pytorch.device import Device, open_device, set_threads
 from bench.engines.pytorch.environment import describe, pin_precision
 from bench.engines.pytorch.memory import WATCHED_ROWS, watch
@@ -19,11 +20,15 @@ class TorchEngine(Engine):
 
     Attributes:
         device: where it trains, once open.
+        x: the training split on the device, (n, F).
+        y: its labels, (n, 1).
         steps_watched: how many steps of an epoch to train while memory is watched; None trains them all.
     """
 
     framework = "pytorch"
     device: Device
+    x: Tensor
+    y: Tensor
     steps_watched: int | None = None
 
     def open_device(self) -> str:
@@ -32,6 +37,15 @@ class TorchEngine(Engine):
         self.device = open_device(self.cell.device, self.dtype)
         pin_precision()  # only now: torch-tpu puts its own setter in place when it loads
         return self.device.name
+
+    def load(self, x: FloatArray, y: FloatArray) -> None:
+        """The whole split goes to the device; on the processor it stays where it is."""
+        self.x = torch.from_numpy(x).to(self.device.torch_device)
+        self.y = torch.from_numpy(y).unsqueeze(1).to(self.device.torch_device)
+
+    def watched(self, order: Order) -> Order:
+        """The order; while memory is watched, only its first batches."""
+        return order if self.steps_watched is None else order[: self.steps_watched * self.cell.batch_size]
 
     @property
     def dtype(self) -> torch.dtype:
@@ -56,3 +70,9 @@ class TorchEngine(Engine):
                 yield gauge
         finally:
             self.steps_watched = None
+
+
+def packed(losses: Sequence[Tensor]) -> FloatArray:
+    """Losses of steps or of blocks of steps, on the host, shape (steps,)."""
+    on_host: FloatArray = torch.cat([loss.reshape(-1) for loss in losses]).cpu().numpy()
+    return on_host

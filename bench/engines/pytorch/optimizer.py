@@ -51,6 +51,10 @@ class Updater(ABC):
     def update(self, gradients: Sequence[Tensor]) -> None:
         """One step down ``gradients``."""
 
+    @abstractmethod
+    def reset(self) -> None:
+        """As if nothing had been updated yet; in place, because a recorded step holds on to its tensors."""
+
 
 class SgdUpdater(Updater):
     """``torch.optim.sgd.sgd``, with momentum where the cell asks for it."""
@@ -77,6 +81,12 @@ class SgdUpdater(Updater):
             nesterov=False,
             maximize=False,
         )
+
+    def reset(self) -> None:
+        """No velocity."""
+        for buffer in self.buffers:
+            if buffer is not None:
+                buffer.zero_()
 
 
 class AdamUpdater(Updater):
@@ -110,6 +120,11 @@ class AdamUpdater(Updater):
             eps=self.epsilon,
             maximize=False,
         )
+
+    def reset(self) -> None:
+        """No moments, no steps."""
+        for tensor in (*self.first, *self.second, *self.steps):
+            tensor.zero_()
 
 
 def make_updater(cell: Cell, lr: float, parameters: Sequence[Tensor], kind: str) -> Updater:

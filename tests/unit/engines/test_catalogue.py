@@ -60,7 +60,7 @@ def test_an_engine_says_what_it_is(framework: str, loop: str) -> None:
         ("pytorch", "jax", "eager", "cpu", "pytorch has no backends"),
         ("keras", "theano", "eager", "cpu", "keras has no backend theano; it has tensorflow, jax, torch"),
         ("keras", None, "eager", "cpu", "keras needs a backend; it has tensorflow, jax, torch"),
-        ("pytorch", None, "fused", "cpu", "pytorch has no loop fused; it has idiomatic, eager"),
+        ("reference", None, "fused", "cpu", "reference has no loop fused; it has eager"),
         ("pytorch", None, "eager", "gqu", "no device gqu; there are cpu, gpu, tpu"),
         ("reference", None, "eager", "gpu", "reference cannot run on gpu: NumPy"),
         ("keras", "tensorflow", "idiomatic", "tpu", "keras on tensorflow cannot run on tpu: .*framework.backend=jax"),
@@ -80,8 +80,8 @@ def test_pytorch_may_run_anywhere(device: str) -> None:
 
 
 def test_an_engine_that_is_not_there_is_wrong_usage() -> None:
-    with pytest.raises(UsageError, match="pytorch has no loop fused"):
-        catalogue.engine_class("pytorch", None, "fused")
+    with pytest.raises(UsageError, match="reference has no loop fused"):
+        catalogue.engine_class("reference", None, "fused")
     with pytest.raises(UsageError, match="no framework caffe"):
         catalogue.fastest("caffe", None)
 

@@ -1,0 +1,90 @@
+"""PyTorch with long blocks of steps per dispatch: native code on the processor, recorded graphs on a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar, Protocol
+
+import numpy as np
+from torch import Tensor
+
+from bench.engines.base import Compilation, Epochs, Order
+from bench.engines.pytorch.compiled_blocks import CompiledBlocks
+from bench.engines.pytorch.model import from_parameters
+from bench.engines.pytorch.opening import TorchEngine, packed
+from bench.engines.pytorch.recorded_blocks import RecordedBlocks
+from bench.errors import Unavailable
+from bench.workload.network import Weights
+
+
+class Blocks(Protocol):
+    """Trains epochs in blocks of steps."""
+
+    def reset(self, weights: Weights) -> None:
+        """The given weights, and an optimizer that has seen nothing."""
+
+    def prepare(self, x: Tensor, y: Tensor) -> None:
+        """Compiles or records the blocks for this data; may spoil the weights."""
+
+    def train(self, order: Order) -> list[Tensor]:
+        """Trains the rows of ``order``; returns the losses of each block's steps, on the device."""
+
+    def parameters(self) -> list[Tensor]:
+        """The weights, in the order and layout of ``make_module``."""
+
+
+class TorchFused(TorchEngine):
+    """Whole epochs, or long blocks of steps, per dispatch."""
+
+    loop = "fused"
+    compilation: ClassVar[Compilation] = "cached"
+
+    blocks: Blocks
+
+    def open_device(self) -> str:
+        """Opens the device, and refuses those that have neither of the two ways."""
+        name = super().open_device()
+        if self.device.kind not in _WAYS:
+            raise Unavailable(
+                f"PyTorch has no fused loop on {self.device.kind}",
+                "it needs native code (cpu) or graphs of recorded kernels (CUDA, ROCm)",
+                "use loop=compiled or loop=eager there",
+            )
+        return name
+
+    def build(self, weights: Weights) -> None:
+        """The step, ready to be compiled or recorded."""
+        self.blocks = _WAYS[self.device.kind](self, weights)
+
+    def reset(self, weights: Weights) -> None:
+        """The given weights, and an optimizer that has seen nothing."""
+        self.blocks.reset(weights)
+
+    def warm_up(self) -> None:
+        """Compiles or records, and trains one full batch and, where the epoch ends in one, the short batch."""
+        self.blocks.prepare(self.x, self.y)
+        rows = self.cell.batch_size + self.cell.data.n_train % self.cell.batch_size
+        packed(self.blocks.train(np.arange(rows, dtype=np.int64)))
+
+    def train(self, epochs: Epochs) -> None:
+        """Trains until ``epochs.start()`` answers None."""
+        while (order := epochs.start()) is not None:
+            losses = self.blocks.train(self.watched(order))
+            epochs.finish(lambda losses=losses: packed(losses))  # type: ignore[misc]
+
+    def weights(self) -> Weights:
+        """A copy of the weights."""
+        return from_parameters(self.blocks.parameters())
+
+
+def _compiled(engine: TorchFused, weights: Weights) -> Blocks:
+    return CompiledBlocks(engine.cell, engine.setup.lr, weights, engine.setup.cache_folder)
+
+
+def _recorded(engine: TorchFused, weights: Weights) -> Blocks:
+    return RecordedBlocks(engine.cell, engine.setup.lr, weights, engine.device)
+
+
+_WAYS: dict[str, Callable[[TorchFused, Weights], Blocks]] = {"cpu": _compiled, "cuda": _recorded, "rocm": _recorded}
+
+ENGINE = TorchFused
