@@ -165,11 +165,13 @@ class ChunkedLoop(nn.Module):
             summed = summed + torch.cat([gradient, loss])
             is_last = part == chunks - 1
             number = first + place
-            updated = self.update(state, coefficients.index_select(0, number)[0], summed[:-1])
-            losses = losses.index_put((number,), summed[-1:])
+            whole = summed.to(state.dtype)
+            updated = self.update(state, coefficients.index_select(0, number)[0], whole[:-1])
+            losses = losses.index_put((number,), whole[-1:])
             return chunk + 1, torch.where(is_last, updated, state), torch.where(is_last, 0.0, summed), losses
 
-        summed = torch.zeros(state.shape[1] + 1, dtype=state.dtype)
+        # In float64: ten million rows are thousands of chunks, whose rounding would add up.
+        summed = torch.zeros(state.shape[1] + 1, dtype=torch.float64)
         chunk = torch.zeros(1, dtype=torch.int64)
         _, state, _, losses = _while_loop(unfinished, one_chunk, (chunk, state, summed, losses))
         return end + 0, state, losses

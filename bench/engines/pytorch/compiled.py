@@ -1,7 +1,9 @@
-"""PyTorch with one compiled graph per step: ``torch.compile`` around gather, forward, loss, backward and update.
+"""PyTorch with one compiled program per step: gather, forward, loss, backward and update in one call from Python.
 
-The graph is ``FlatStep`` with the rows gathered in it; shapes are static, so the short last batch has a graph of its
-own. What is left per step is the call from Python: the compiler's guards and the wrapper around its kernels.
+The step is traced below Python's modules and handed to inductor, the compiler behind ``torch.compile``, directly.
+``torch.compile`` makes the same kernels, but checks at every call that nothing has changed, which at batch 1 takes
+longer than the step. So that a call has nothing to prepare, the program works on one memory: it finds its rows by the
+place in the epoch's order, and moves that place on itself. Each of the two batch shapes has a program of its own.
 """
 
 from __future__ import annotations
@@ -10,90 +12,150 @@ import os
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from bench.engines.base import Compilation, FloatArray, Order, StepEngine
-from bench.engines.pytorch.flat import FlatStep
+from bench.engines.base import Compilation, Epochs, FloatArray, Order
+from bench.engines.pytorch.block import traced
+from bench.engines.pytorch.flat import FlatStep, TorchNetwork, torch_step
 from bench.engines.pytorch.model import from_parameters
 from bench.engines.pytorch.opening import TorchEngine, packed
-from bench.engines.pytorch.program import make_sure_of_a_compiler
+from bench.engines.pytorch.program import COMPILER_OPTIONS, compiling_quietly, make_sure_of_a_compiler
 from bench.workload.network import Weights
 
-CompiledStep = Callable[..., tuple[Tensor, Tensor]]
+CompiledStep = Callable[..., Any]
 
 
-class TorchCompiled(TorchEngine, StepEngine):
-    """One compiled graph per step."""
+class TorchCompiled(TorchEngine):
+    """One compiled program per step.
+
+    Attributes:
+        network: the real module; it holds the trained weights whenever they have been asked for.
+        state: the weights and what the optimizer keeps of them, (rows, P); always the same memory, like all of these.
+        order: rows of the epoch, (n,), int64.
+        place: the next step of the epoch, (1,), int64.
+        coefficients: what the epoch's updates take from their number, (steps, 2).
+        losses: each step's mean loss, (steps,).
+    """
 
     loop = "compiled"
     compilation: ClassVar[Compilation] = "cached"
 
+    network: TorchNetwork
     flat: FlatStep
     state: Tensor
     order: Tensor
+    place: Tensor
+    coefficients: Tensor
+    losses: Tensor
     updates: int
-    _compiled: CompiledStep
-    _table: Tensor
-
-    def open_device(self) -> str:
-        """The device, and where the compiler keeps what it has made."""
-        if self.setup.cache_folder is not None:
-            os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(self.setup.cache_folder)
-        return super().open_device()
+    full: CompiledStep
+    short: CompiledStep
 
     def build(self, weights: Weights) -> None:
-        """The step, to be compiled when it is first called.
+        """The step and its state.
 
         Raises:
             Unavailable: it would run on the processor, and there is no C++ compiler.
         """
         if self.device.kind == "cpu":
             make_sure_of_a_compiler()
-        self.flat = FlatStep(self.cell)
-        self._compiled = torch.compile(_gathering(self.flat), fullgraph=True, dynamic=False)
-        self._table = self._coefficients(self.cell.steps_per_epoch)
-        self.reset(weights)
-
-    def reset(self, weights: Weights) -> None:
-        """The given weights, and no update made."""
+        self.network = TorchNetwork(self.cell)
+        self.flat = torch_step(self.cell, self.network)
         self.state = self.flat.initial_state(weights).to(self.device.torch_device)
         self.updates = 0
 
-    def begin_epoch(self, order: Order) -> None:
-        """The order goes to the device, and the table of coefficients reaches to its end."""
-        self.order = torch.from_numpy(self.watched(order)).to(self.device.torch_device)
-        end = self.updates + -(-len(order) // self.cell.batch_size)
-        if end > len(self._table):
-            self._table = self._coefficients(max(end, 2 * len(self._table)))
+    def load(self, x: FloatArray, y: FloatArray) -> None:
+        """The whole split goes to the device, with room for an order of its rows and what belongs to its steps."""
+        super().load(x, y)
+        device, steps = self.device.torch_device, self.cell.steps_per_epoch
+        self.order = torch.arange(len(x), device=device)
+        self.place = torch.zeros(1, dtype=torch.int64, device=device)
+        self.coefficients = torch.zeros(steps, 2, dtype=self.dtype, device=device)
+        self.losses = torch.zeros(steps, dtype=self.dtype, device=device)
 
-    def step(self, low: int, high: int) -> Tensor:
-        """One update on rows ``order[low:high]``."""
-        coefficients = self._table[self.updates]
-        self.state, loss = self._compiled(self.state, coefficients, self.x, self.y, self.order[low:high])
-        self.updates += 1
-        self.device.end_step()
-        return loss
+    def warm_up(self) -> None:
+        """Compiles, and trains one full batch and, where the epoch ends in one, the short batch."""
+        batch_size, short = self.cell.batch_size, self.cell.data.n_train % self.cell.batch_size
+        self.full = self._compile(batch_size)
+        self.short = self._compile(short) if short else self.full
+        self.run_epoch(np.arange(batch_size + short, dtype=np.int64))
 
-    def read_losses(self, losses: list[Any]) -> FloatArray:
-        """The losses on the host, shape (steps,)."""
-        return packed(losses)
+    def reset(self, weights: Weights) -> None:
+        """The given weights, and no update made."""
+        self.state.copy_(self.flat.initial_state(weights))
+        self.updates = 0
+
+    def train(self, epochs: Epochs) -> None:
+        """Trains until ``epochs.start()`` answers None."""
+        while (order := epochs.start()) is not None:
+            steps = self.run_epoch(self.watched(order))
+            epochs.finish(lambda steps=steps: packed([self.losses[:steps]]))  # type: ignore[misc]
+
+    def run_epoch(self, order: Order) -> int:
+        """One call per step; returns how many there were."""
+        full, short = divmod(len(order), self.cell.batch_size)
+        steps = full + (short > 0)
+        self._begin(order, steps)
+        arguments, program = self._arguments(), self.full
+        with torch.no_grad():
+            for _ in range(full):
+                program(*arguments)
+                self.device.end_step()
+            if short:
+                self.short(*arguments)
+                self.device.end_step()
+        return steps
 
     def weights(self) -> Weights:
-        """A copy of the weights."""
-        return from_parameters(list(self.flat.load_module(self.state).parameters()))
+        """A copy of the weights, by way of the module."""
+        return from_parameters(list(self.network.load(self.flat.weights(self.state)).parameters()))
 
-    def _coefficients(self, count: int) -> Tensor:
-        return self.flat.coefficients(self.setup.lr, count).to(self.device.torch_device)
+    def _begin(self, order: Order, steps: int) -> None:
+        self.order[: len(order)] = torch.from_numpy(order)
+        self.coefficients[:steps] = self.flat.coefficients(self.setup.lr, steps, first=self.updates)
+        self.place.zero_()
+        self.updates += steps
 
+    def _arguments(self) -> tuple[Tensor, ...]:
+        return (self.state, self.place, self.losses, self.coefficients, self.x, self.y, self.order)
 
-def _gathering(flat: FlatStep) -> CompiledStep:
-    """The step on chosen rows of the whole data."""
+    def _compile(self, size: int) -> CompiledStep:
+        if self.setup.cache_folder is not None:
+            os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(self.setup.cache_folder)
+        arguments = self._arguments()
+        with compiling_quietly():
+            from torch._functorch import config as functorch_config
+            from torch._inductor import standalone_compile
 
-    def step(state: Tensor, coefficients: Tensor, x: Tensor, y: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        return flat(state, coefficients, x.index_select(0, rows), y.index_select(0, rows))
+            # Traced on copies, because tracing runs the step.
+            graph = traced(self._step(size), size, tuple(argument.clone() for argument in arguments))
+            with functorch_config.patch(enable_autograd_cache=False):  # it cannot store such a graph, inductor's can
+                program: CompiledStep = standalone_compile(
+                    graph,
+                    list(arguments),
+                    dynamic_shapes="from_example_inputs",
+                    options={"config_patches": COMPILER_OPTIONS},
+                )
+        return program
 
-    return step
+    def _step(self, size: int) -> Callable[..., tuple[()]]:
+        """A step of ``size`` rows as a function of its arguments, the first three of which it changes."""
+        batch_size = self.cell.batch_size
+
+        def step(
+            state: Tensor, place: Tensor, losses: Tensor, coefficients: Tensor, x: Tensor, y: Tensor, order: Tensor
+        ) -> tuple[()]:
+            rows = order.index_select(0, place * batch_size + torch.arange(size, device=x.device))
+            batch_x, batch_y = x.index_select(0, rows), y.index_select(0, rows)
+            new, loss = self.flat(state, coefficients.index_select(0, place)[0], batch_x, batch_y)
+            state.copy_(new)
+            losses.index_copy_(0, place, loss)
+            place.add_(1)
+            return ()
+
+        return step
 
 
 ENGINE = TorchCompiled

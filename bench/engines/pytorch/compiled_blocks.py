@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.cell import Cell
 from bench.engines.base import Order
 from bench.engines.pytorch.flat import FlatStep
 from bench.engines.pytorch.program import Program, load_or_compile
@@ -19,7 +18,7 @@ class CompiledBlocks:
     """Trains a cell's epochs through its program.
 
     Args:
-        cell: what to train.
+        step: a step of the cell to train.
         lr: the learning rate.
         weights: the initial weights.
         folder: where programs are kept; None keeps none.
@@ -29,10 +28,10 @@ class CompiledBlocks:
     _x: Tensor
     _y: Tensor
 
-    def __init__(self, cell: Cell, lr: float, weights: Weights, folder: Path | None) -> None:
+    def __init__(self, step: FlatStep, lr: float, weights: Weights, folder: Path | None) -> None:
         self._lr = lr
         self._folder = folder
-        self._step = FlatStep(cell)
+        self._step = step
         self._table = self._step.coefficients(lr, 0)
         self.reset(weights)
 
@@ -61,9 +60,9 @@ class CompiledBlocks:
             losses.append(self._train_block(order[first : first + steps * shape.batch_size + short_rows], steps))
         return losses
 
-    def parameters(self) -> list[Tensor]:
-        """The real module's own, holding the weights."""
-        return list(self._step.load_module(self._state).parameters())
+    def weights(self) -> list[Tensor]:
+        """Views of the weights, in the one layout."""
+        return self._step.weights(self._state)
 
     def _train_block(self, order: Order, steps: int) -> Tensor:
         """Full steps, and a short one where ``order`` holds more rows than they need; returns their losses."""

@@ -11,6 +11,9 @@ alone) comes from a table computed ahead in float64.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -25,21 +28,73 @@ from bench.workload.network import Weights
 STATE_ROWS = {"sgd": 1, "momentum": 2, "adam": 3}
 
 
-class FlatStep:
-    """The training step of a cell on flat state.
+class Network(Protocol):
+    """A real model as a function of its weights.
 
     Attributes:
-        module: the network; its own parameters take no part until ``load_module``.
+        shapes: of its weights in the one layout, in the order of ``Weights``.
     """
 
+    shapes: Sequence[tuple[int, ...]]
+
+    def mean_loss(self, weights: Sequence[Tensor], x: Tensor, y: Tensor) -> Tensor:
+        """The mean loss of the batch x (B, F), y (B, 1) at weights in the one layout, shape ()."""
+
+    def row_losses(self, weights: Sequence[Tensor], x: Tensor, y: Tensor) -> Tensor:
+        """Each row's own loss, (B, 1)."""
+
+
+class TorchNetwork:
+    """The module that a tutorial writes, called with other parameters than its own."""
+
     def __init__(self, cell: Cell) -> None:
-        self.cell = cell
-        self.spec = cell.optimizer
-        self.epsilon = epsilon(cell)
         self.module = make_module(cell)
         self._mean_loss = make_criterion(cell)
         self._row_losses = make_criterion(cell, reduction="none")
-        self._parameters = {name: parameter.shape for name, parameter in self.module.named_parameters()}
+        self._names = [name for name, _ in self.module.named_parameters()]
+        self.shapes: Sequence[tuple[int, ...]] = [tuple(p.shape[::-1]) for p in self.module.parameters()]
+
+    def mean_loss(self, weights: Sequence[Tensor], x: Tensor, y: Tensor) -> Tensor:
+        """By the tutorial's criterion."""
+        loss: Tensor = self._mean_loss(self._outputs(weights, x), y)
+        return loss
+
+    def row_losses(self, weights: Sequence[Tensor], x: Tensor, y: Tensor) -> Tensor:
+        """By the same criterion, without its mean."""
+        losses: Tensor = self._row_losses(self._outputs(weights, x), y)
+        return losses
+
+    def load(self, weights: Sequence[Tensor]) -> nn.Module:
+        """The module, holding these weights itself."""
+        with torch.no_grad():
+            for parameter, weight in zip(self.module.parameters(), weights, strict=True):
+                parameter.copy_(weight.t() if weight.dim() == 2 else weight)
+        return self.module
+
+    def _outputs(self, weights: Sequence[Tensor], x: Tensor) -> Tensor:
+        in_its_layout = (weight.t() if weight.dim() == 2 else weight for weight in weights)  # kernels are (out, in)
+        outputs: Tensor = functional_call(self.module, dict(zip(self._names, in_its_layout, strict=True)), (x,))
+        return outputs
+
+
+class FlatStep:
+    """The training step of a cell on flat state.
+
+    Args:
+        cell: what to train.
+        network: the model.
+        epsilon: Adam's.
+        corrects_root: whether Adam adds epsilon to the bias-corrected root, as in the paper's Algorithm 1 and in
+            PyTorch; else to the root before the correction, as Keras does.
+    """
+
+    def __init__(self, cell: Cell, network: Network, epsilon: float, *, corrects_root: bool = True) -> None:
+        self.cell = cell
+        self.spec = cell.optimizer
+        self.network = network
+        self.epsilon = epsilon
+        self.corrects_root = corrects_root
+        self._sizes = [int(np.prod(shape)) for shape in network.shapes]
 
     @property
     def dtype(self) -> torch.dtype:
@@ -54,31 +109,33 @@ class FlatStep:
         state[0] = theta
         return torch.from_numpy(state)
 
-    def load_module(self, state: Tensor) -> nn.Module:
-        """The module, holding the weights in ``state``."""
-        with torch.no_grad():
-            for name, value in self._named(state[0]).items():
-                self.module.get_parameter(name).copy_(value)
-        return self.module
+    def weights(self, state: Tensor) -> list[Tensor]:
+        """The weights in ``state`` as views of it, in the one layout."""
+        parts = torch.split(state[0], self._sizes)
+        return [part.view(shape) for part, shape in zip(parts, self.network.shapes, strict=True)]
 
     def example(self, batch_size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Arguments of ``__call__`` to trace it with: the right shapes, no particular numbers."""
-        state = torch.zeros(STATE_ROWS[self.spec.name], sum(shape.numel() for shape in self._parameters.values()))
+        state = torch.zeros(STATE_ROWS[self.spec.name], sum(self._sizes))
         x, y = torch.ones(batch_size, self.cell.data.features), torch.ones(batch_size, 1)
         return state.to(self.dtype), torch.ones(2, dtype=self.dtype), x.to(self.dtype), y.to(self.dtype)
 
-    def coefficients(self, lr: float, count: int) -> Tensor:
-        """What the first ``count`` updates take from their number, shape (count, 2), in the network's dtype.
+    def coefficients(self, lr: float, count: int, first: int = 0) -> Tensor:
+        """What ``count`` updates from number ``first`` on take from their number, (count, 2), in the network's dtype.
 
-        Adam: lr / (1 - beta1^t) and 1 / sqrt(1 - beta2^t), the bias corrections of Algorithm 1 of Kingma and Ba 2015;
-        the others: lr and 1.
+        Adam: lr / (1 - beta1^t) and 1 / sqrt(1 - beta2^t), the bias corrections of Algorithm 1 of Kingma and Ba 2015,
+        or, before the correction, lr sqrt(1 - beta2^t) / (1 - beta1^t) and 1. The others: lr and 1.
         """
         table = np.ones((count, 2))
         table[:, 0] = lr
         if self.spec.name == "adam":
-            t = np.arange(1, count + 1)
+            t = np.arange(first + 1, first + count + 1)
+            root = np.sqrt(1 - self.spec.beta2**t)
             table[:, 0] /= 1 - self.spec.beta1**t
-            table[:, 1] /= np.sqrt(1 - self.spec.beta2**t)
+            if self.corrects_root:
+                table[:, 1] /= root
+            else:
+                table[:, 0] *= root
         return torch.from_numpy(table.astype(self.cell.network.dtype))
 
     def __call__(self, state: Tensor, coefficients: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -96,18 +153,13 @@ class FlatStep:
             row_weights: weight of each row, (n, 1).
         """
 
-        def loss_of(parameters: dict[str, Tensor]) -> Tensor:
-            outputs = functional_call(self.module, parameters, (x,))
-            loss: Tensor = (
-                self._mean_loss(outputs, y)
-                if row_weights is None
-                else (self._row_losses(outputs, y) * row_weights).sum()
-            )
-            return loss
+        def loss_of(weights: list[Tensor]) -> Tensor:
+            if row_weights is None:
+                return self.network.mean_loss(weights, x, y)
+            return (self.network.row_losses(weights, x, y) * row_weights).sum()
 
-        gradients, loss = grad_and_value(loss_of)(self._named(state[0]))
-        flat = torch.cat([_in_the_one_layout(gradients[name]).reshape(-1) for name in self._parameters])
-        return flat, loss.reshape(1)
+        gradients, loss = grad_and_value(loss_of)(self.weights(state))
+        return torch.cat([gradient.reshape(-1) for gradient in gradients]), loss.reshape(1)
 
     def update(self, state: Tensor, coefficients: Tensor, gradient: Tensor) -> Tensor:
         """The state after one update down ``gradient`` (P,), with a row of ``coefficients`` (2,)."""
@@ -122,15 +174,7 @@ class FlatStep:
         theta = state[0] - step_size * first / (torch.sqrt(second) * root_scale + self.epsilon)
         return torch.stack([theta, first, second])
 
-    def _named(self, theta: Tensor) -> dict[str, Tensor]:
-        """The module's parameters as views of ``theta``."""
-        parts = torch.split(theta, [shape.numel() for shape in self._parameters.values()])
-        return {
-            name: _in_the_one_layout(part.view(shape[::-1]))
-            for (name, shape), part in zip(self._parameters.items(), parts, strict=True)
-        }
 
-
-def _in_the_one_layout(tensor: Tensor) -> Tensor:
-    """From PyTorch's kernels (out, in) to (in, out), and back."""
-    return tensor.t() if tensor.dim() == 2 else tensor
+def torch_step(cell: Cell, network: TorchNetwork) -> FlatStep:
+    """The step of PyTorch's own module, loss and optimizer."""
+    return FlatStep(cell, network, epsilon(cell))

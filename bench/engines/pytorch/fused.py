@@ -10,6 +10,7 @@ from torch import Tensor
 
 from bench.engines.base import Compilation, Epochs, Order
 from bench.engines.pytorch.compiled_blocks import CompiledBlocks
+from bench.engines.pytorch.flat import TorchNetwork, torch_step
 from bench.engines.pytorch.model import from_parameters
 from bench.engines.pytorch.opening import TorchEngine, packed
 from bench.engines.pytorch.recorded_blocks import RecordedBlocks
@@ -29,16 +30,22 @@ class Blocks(Protocol):
     def train(self, order: Order) -> list[Tensor]:
         """Trains the rows of ``order``; returns the losses of each block's steps, on the device."""
 
-    def parameters(self) -> list[Tensor]:
-        """The weights, in the order and layout of ``make_module``."""
+    def weights(self) -> list[Tensor]:
+        """The weights on the device, in the one layout."""
 
 
 class TorchFused(TorchEngine):
-    """Whole epochs, or long blocks of steps, per dispatch."""
+    """Whole epochs, or long blocks of steps, per dispatch.
+
+    Attributes:
+        network: the real module; it holds the trained weights whenever they have been asked for.
+        blocks: what trains.
+    """
 
     loop = "fused"
     compilation: ClassVar[Compilation] = "cached"
 
+    network: TorchNetwork
     blocks: Blocks
 
     def open_device(self) -> str:
@@ -53,7 +60,8 @@ class TorchFused(TorchEngine):
         return name
 
     def build(self, weights: Weights) -> None:
-        """The step, ready to be compiled or recorded."""
+        """The module, and the step, ready to be compiled or recorded."""
+        self.network = TorchNetwork(self.cell)
         self.blocks = _WAYS[self.device.kind](self, weights)
 
     def reset(self, weights: Weights) -> None:
@@ -73,12 +81,13 @@ class TorchFused(TorchEngine):
             epochs.finish(lambda losses=losses: packed(losses))  # type: ignore[misc]
 
     def weights(self) -> Weights:
-        """A copy of the weights."""
-        return from_parameters(self.blocks.parameters())
+        """A copy of the weights, by way of the module."""
+        return from_parameters(list(self.network.load(self.blocks.weights()).parameters()))
 
 
 def _compiled(engine: TorchFused, weights: Weights) -> Blocks:
-    return CompiledBlocks(engine.cell, engine.setup.lr, weights, engine.setup.cache_folder)
+    step = torch_step(engine.cell, engine.network)
+    return CompiledBlocks(step, engine.setup.lr, weights, engine.setup.cache_folder)
 
 
 def _recorded(engine: TorchFused, weights: Weights) -> Blocks:

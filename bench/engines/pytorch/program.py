@@ -25,7 +25,8 @@ from bench.engines.pytorch.block import CHUNK_ROWS, WRITTEN_OUT_ROWS, BlockOfSte
 from bench.engines.pytorch.flat import FlatStep
 from bench.errors import Unavailable
 
-_COMPILER_OPTIONS = {
+# Of inductor, for all that is compiled here.
+COMPILER_OPTIONS = {
     "assert_indirect_indexing": False,  # the indices are our own counters and a permutation of the rows
     "cpp.enable_floating_point_contract_flag": "fast",  # fused multiply-add: faster, and rounds once instead of twice
     "aot_inductor.precompile_headers": False,  # would leave 300 MB outside our folder
@@ -91,16 +92,15 @@ def compile_to(library: Path, step: FlatStep, shape: Shape) -> Path:
     Raises:
         Unavailable: there is no C++ compiler here.
     """
-    from torch._inductor import aot_compile
-
     make_sure_of_a_compiler()
     block = BlockOfSteps(step, shape)
     arguments = _example(step, shape)
-    with _scratch_beside(library) as scratch, warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # the compiler warns about its own use of pytrees
+    with _scratch_beside(library) as scratch, compiling_quietly(), torch.no_grad():
+        from torch._inductor import aot_compile
+
         exported = torch.export.export(block, arguments)
         built = scratch / "built.so"
-        options = _COMPILER_OPTIONS | {"aot_inductor.output_path": str(built)}
+        options = COMPILER_OPTIONS | {"aot_inductor.output_path": str(built)}
         aot_compile(exported.module(), arguments, options=options)
         built.replace(library)
     return library
@@ -123,6 +123,14 @@ def make_sure_of_a_compiler() -> None:
             "a compiled or fused loop on the cpu becomes native code",
             "install g++ (Debian and Ubuntu: apt-get install g++), or name one in the variable CXX",
         ) from error
+
+
+@contextmanager
+def compiling_quietly() -> Iterator[None]:
+    """PyTorch's compiler warns, at its import and later, about its own use of what PyTorch has deprecated."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 @contextmanager

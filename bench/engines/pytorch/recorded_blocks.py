@@ -109,9 +109,10 @@ class RecordedBlocks:
             losses.append(_replay(self._short, remaining))
         return losses
 
-    def parameters(self) -> list[Tensor]:
-        """The weights, in PyTorch's layout."""
-        return self._train_batch.parameters
+    def weights(self) -> list[Tensor]:
+        """The weights' own memory, in the one layout."""
+        parameters = (parameter.detach() for parameter in self._train_batch.parameters)
+        return [parameter.t() if parameter.dim() == 2 else parameter for parameter in parameters]
 
     def _recorded(self, steps: int, batch_size: int) -> Recorded:
         device = self._x.device

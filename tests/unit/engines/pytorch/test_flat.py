@@ -6,12 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from bench.engines.pytorch.flat import STATE_ROWS, FlatStep
-from bench.engines.pytorch.model import from_parameters
+from bench.cell import Cell
+from bench.engines.pytorch.flat import STATE_ROWS, FlatStep, TorchNetwork, torch_step
 from bench.workload.network import parameter_count
 from tests.contract.case import FEATURES, HIDDEN, Kind, split, start_weights, trajectory
 
 CELL = Kind("pytorch", None, "compiled").cell
+
+
+def _step(cell: Cell) -> FlatStep:
+    return torch_step(cell, TorchNetwork(cell))
 
 
 def _batches(step: FlatStep, dtype: str) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -23,7 +27,7 @@ def _batches(step: FlatStep, dtype: str) -> list[tuple[torch.Tensor, torch.Tenso
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
 def test_steps_follow_the_reference_to_the_last_digits(optimizer: str) -> None:
     cell = CELL(7, optimizer=optimizer, dtype="float64", shuffle=False)
-    step = FlatStep(cell)
+    step = _step(cell)
     state = step.initial_state(start_weights("float64"))
     batches = _batches(step, "float64")
     coefficients = step.coefficients(cell.optimizer.lr, len(batches))
@@ -33,20 +37,20 @@ def test_steps_follow_the_reference_to_the_last_digits(optimizer: str) -> None:
         seen.append(loss.item())
     (expected,), weights = trajectory(cell, 1)
     np.testing.assert_allclose(seen, expected, rtol=0, atol=1e-14)
-    for ours, theirs in zip(from_parameters(list(step.load_module(state).parameters())), weights, strict=True):
+    for ours, theirs in zip(step.weights(state), weights, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize(("optimizer", "rows"), STATE_ROWS.items())
 def test_the_state_holds_the_weights_and_an_optimizer_that_has_seen_nothing(optimizer: str, rows: int) -> None:
-    state = FlatStep(CELL(7, optimizer=optimizer)).initial_state(start_weights())
+    state = _step(CELL(7, optimizer=optimizer)).initial_state(start_weights())
     assert state.shape == (rows, parameter_count(FEATURES, HIDDEN))
     np.testing.assert_array_equal(state[0], np.concatenate([array.reshape(-1) for array in start_weights()]))
     assert not state[1:].any()
 
 
 def test_weighted_rows_add_up_to_the_mean() -> None:
-    step = FlatStep(CELL(100, dtype="float64"))
+    step = _step(CELL(100, dtype="float64"))
     ((x, y),) = _batches(step, "float64")
     state = step.initial_state(start_weights("float64"))
     gradient, loss = step.gradient(state, x, y)
@@ -59,8 +63,9 @@ def test_weighted_rows_add_up_to_the_mean() -> None:
 
 
 def test_the_module_predicts_with_the_weights_of_the_state() -> None:
-    step = FlatStep(CELL(7))
-    module = step.load_module(step.initial_state(start_weights()))
+    network = TorchNetwork(CELL(7))
+    step = torch_step(CELL(7), network)
+    module = network.load(step.weights(step.initial_state(start_weights())))
     x = torch.from_numpy(split().x_train[:5])
     hidden = np.maximum(x.numpy() @ start_weights().hidden_kernel + start_weights().hidden_bias, 0)
     expected = hidden @ start_weights().output_kernel + start_weights().output_bias

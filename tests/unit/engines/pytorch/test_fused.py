@@ -18,17 +18,20 @@ from bench.engines.pytorch.block import BlockOfSteps, Shape
 from bench.engines.pytorch.compiled_blocks import CompiledBlocks
 from bench.engines.pytorch.device import Device
 from bench.engines.pytorch.eager import TorchEager
-from bench.engines.pytorch.flat import FlatStep
+from bench.engines.pytorch.flat import FlatStep, TorchNetwork, torch_step
 from bench.engines.pytorch.fused import TorchFused
-from bench.engines.pytorch.model import from_parameters
 from bench.engines.pytorch.opening import TorchEngine, packed
 from bench.engines.pytorch.recorded_blocks import RecordedBlocks
 from bench.errors import Unavailable
-from bench.workload.network import Weights
+from bench.workload.network import forward
 from bench.workload.schedule import epoch_order
 from tests.contract.case import ROWS, SEED, Kind, split, start_weights, train, trajectory
 
 CELL = Kind("pytorch", None, "fused").cell
+
+
+def _step(cell: Cell) -> FlatStep:
+    return torch_step(cell, TorchNetwork(cell))
 
 
 def _tensors(dtype: str = "float32") -> tuple[torch.Tensor, torch.Tensor]:
@@ -61,13 +64,9 @@ def _interpreted(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> CompiledBlocks:
     monkeypatch.setattr(
         "bench.engines.pytorch.compiled_blocks.load_or_compile", lambda step, _: Interpreted(step, Shape.of(cell))
     )
-    blocks = CompiledBlocks(cell, cell.optimizer.lr, start_weights(cell.network.dtype), None)
+    blocks = CompiledBlocks(_step(cell), cell.optimizer.lr, start_weights(cell.network.dtype), None)
     blocks.prepare(*_tensors(cell.network.dtype))
     return blocks
-
-
-def _weights(blocks: CompiledBlocks | RecordedBlocks) -> Weights:
-    return from_parameters(blocks.parameters())
 
 
 @pytest.mark.parametrize(
@@ -84,7 +83,7 @@ def test_blocks_and_chunks_of_any_size_train_the_same(
     seen = [packed(blocks.train(order)) for order in _orders(2)]
     expected, weights = trajectory(cell, 2)
     np.testing.assert_allclose(np.concatenate(seen), np.concatenate(expected), rtol=0, atol=1e-13)
-    for ours, theirs in zip(_weights(blocks), weights, strict=True):
+    for ours, theirs in zip(blocks.weights(), weights, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12)
 
 
@@ -100,7 +99,7 @@ def test_a_part_of_an_epoch_trains_exactly_its_rows(rows: int, monkeypatch: pyte
     blocks = _interpreted(CELL(7, dtype="float64"), monkeypatch)
     order = _orders(1)[0][:rows]
     seen = packed(blocks.train(order))
-    step, (x, y) = FlatStep(CELL(7, dtype="float64")), _tensors("float64")
+    step, (x, y) = _step(CELL(7, dtype="float64")), _tensors("float64")
     state, expected = step.initial_state(start_weights("float64")), []
     for number, low in enumerate(range(0, rows, 7)):
         batch = order[low : low + 7]
@@ -114,7 +113,7 @@ def test_the_compiled_program_is_kept_and_does_what_the_block_does(
 ) -> None:
     monkeypatch.setattr(block, "CHUNK_ROWS", 16)
     cell = CELL(40)  # two full batches in chunks, and a short one
-    blocks = [CompiledBlocks(cell, cell.optimizer.lr, start_weights(), tmp_path) for _ in range(2)]
+    blocks = [CompiledBlocks(_step(cell), cell.optimizer.lr, start_weights(), tmp_path) for _ in range(2)]
     blocks[0].prepare(*_tensors())
     assert [path.suffix for path in tmp_path.iterdir()] == [".so"], "the compiler left something behind"
     monkeypatch.setattr(program, "compile_to", _must_not_compile)
@@ -153,7 +152,7 @@ def test_without_a_compiler_the_cell_cannot_run_here(tmp_path: Path, monkeypatch
     from torch._inductor import config
 
     monkeypatch.setattr(config.cpp, "cxx", (None, "no-such-compiler"))
-    blocks = CompiledBlocks(CELL(7), 1e-2, start_weights(), tmp_path / "cache")
+    blocks = CompiledBlocks(_step(CELL(7)), 1e-2, start_weights(), tmp_path / "cache")
     with pytest.raises(Unavailable, match=r"C\+\+ compiler"):
         blocks.prepare(*_tensors())
     assert list((tmp_path / "cache").iterdir()) == []
@@ -194,12 +193,12 @@ def test_recorded_steps_are_the_eager_ones(
 
 def test_recorded_steps_begin_again_on_the_same_memory() -> None:
     blocks = _recorded(CELL(7))
-    places = [parameter.data_ptr() for parameter in blocks.parameters()]
+    places = [weight.data_ptr() for weight in blocks.weights()]
     first = [packed(blocks.train(order)) for order in _orders(2)]
     blocks.reset(start_weights())
     again = [packed(blocks.train(order)) for order in _orders(2)]
     assert np.array_equal(np.concatenate(first), np.concatenate(again))
-    assert [parameter.data_ptr() for parameter in blocks.parameters()] == places
+    assert [weight.data_ptr() for weight in blocks.weights()] == places
 
 
 # --- which of the two ------------------------------------------------------------------------------------------------
@@ -230,3 +229,24 @@ def _opened(kind: str, monkeypatch: pytest.MonkeyPatch) -> TorchFused:
 
     monkeypatch.setattr(TorchEngine, "open_device", opened)
     return engine
+
+
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+def test_the_real_module_predicts_with_what_was_trained(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorded_blocks.RecordedBlocks.__init__, "__defaults__", (_repeats,))
+    monkeypatch.setattr(
+        "bench.engines.pytorch.compiled_blocks.load_or_compile", lambda step, _: Interpreted(step, Shape.of(CELL(7)))
+    )
+    engine = _opened(kind, monkeypatch)
+    engine.open_device()
+    engine.build(start_weights())
+    engine.load(split().x_train, split().y_train)
+    engine.warm_up()
+    engine.reset(start_weights())
+    train(engine, 2)
+    weights = engine.weights()
+    x = split().x_train[:9]
+    expected = forward(trajectory(CELL(7), 2)[1], x.astype("float64"))
+    np.testing.assert_allclose(forward(weights, x), expected, rtol=0, atol=1e-4)
+    seen = engine.network.module(torch.from_numpy(x)).detach().numpy()[:, 0]
+    np.testing.assert_allclose(seen, expected, rtol=0, atol=1e-4)
