@@ -6,21 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from tests.benchmarks.timing import Spread
+from tests.benchmarks.timing import Family, Spread
 
 FULL = 1000
 IDIOMATIC = "idiomatic"
-
-
-class Family(NamedTuple):
-    """One loop of a framework on a backend; the floor is a framework too."""
-
-    framework: str
-    backend: str | None
-    loop: str
-
-    def __str__(self) -> str:
-        return " ".join(part for part in self if part)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,6 @@ pytest-benchmark), with one compute thread, on one processor. Their files are me
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import subprocess
@@ -21,8 +20,9 @@ from typing import Any
 
 from bench.engines import catalogue
 from bench.plan.host import clean_environment
-from tests.benchmarks.loop_rows import FULL, Family, Row, bars, lines, matrix
+from tests.benchmarks.loop_rows import FULL, Row, bars, lines, matrix
 from tests.benchmarks.loops_bench import ASKED_VARIABLE
+from tests.benchmarks.timing import Family, missing_packages, name_of, variants
 
 ROOT = Path(__file__).resolve().parents[2]
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, FULL)
@@ -32,12 +32,12 @@ SECONDS = 3.0
 def main(arguments: Sequence[str]) -> int:
     """Measures, prints tables and bars, writes the JSON."""
     asked = _parser().parse_args(arguments)
-    variants = [variant for variant in _variants() if not asked.only or _name(*variant) in asked.only]
-    absent = {family: why for variant in variants for family, why in _absent(*variant)}
+    chosen = [variant for variant in variants() if not asked.only or name_of(*variant) in asked.only]
+    absent = {family: why for variant in chosen for family, why in _absent(*variant)}
     parts: list[dict[str, Any]] = []
     failed = False
-    for framework, backend in variants:
-        if _missing(framework, backend):
+    for framework, backend in chosen:
+        if missing_packages(framework, backend):
             continue
         part, code = _measure(framework, backend, asked)
         failed |= code != 0
@@ -72,23 +72,9 @@ def _last_processor() -> int | None:
     return max(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
 
 
-def _variants() -> Iterator[tuple[str, str | None]]:
-    for framework, backends in catalogue.BACKENDS.items():
-        for backend in backends:
-            yield framework, backend
-
-
-def _name(framework: str, backend: str | None) -> str:
-    return "-".join(part for part in (framework, backend) if part)
-
-
-def _missing(framework: str, backend: str | None) -> list[str]:
-    return [name for name in catalogue.required_modules(framework, backend) if importlib.util.find_spec(name) is None]
-
-
 def _absent(framework: str, backend: str | None) -> Iterator[tuple[Family, str]]:
     """Loops that will have no rows, and why."""
-    missing = _missing(framework, backend)
+    missing = missing_packages(framework, backend)
     for loop in catalogue.LOOPS:
         why = catalogue.why_not(framework, backend, loop, "cpu")
         if why or missing:

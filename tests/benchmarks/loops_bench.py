@@ -21,8 +21,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.engines import catalogue
 from bench.engines.base import Engine
-from tests.benchmarks.loop_rows import IDIOMATIC, Family
-from tests.benchmarks.timing import Spread, bare_ns, cell_of, ratios, ready_engine, step_s
+from tests.benchmarks.loop_rows import IDIOMATIC
+from tests.benchmarks.timing import Family, Spread, bare_ns, cell_of, ratios, ready_engine, step_s
 
 ASKED_VARIABLE = "BENCH_LOOPS"
 """JSON: framework, backend, batch_sizes, seconds (per benchmark) and cpu (the processor to stay on, or null)."""

@@ -7,9 +7,10 @@ what disturbs the machine for longer than a block disturbs both sides of a ratio
 
 from __future__ import annotations
 
+import importlib.util
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from bench.cell import Cell, DataSpec, ProtocolSpec
@@ -58,6 +59,17 @@ def step_s(engine: Engine, epochs: int) -> float:
     return bare_ns(engine, epochs) / 1e9 / (epochs * engine.cell.steps_per_epoch)
 
 
+class Family(NamedTuple):
+    """One loop of a framework on a backend; the floor is a framework too."""
+
+    framework: str
+    backend: str | None
+    loop: str
+
+    def __str__(self) -> str:
+        return " ".join(part for part in self if part)
+
+
 class Spread(NamedTuple):
     """A figure seen in several blocks: its median and its quartiles."""
 
@@ -90,6 +102,30 @@ def cell_of(framework: str, backend: str | None, loop: str, batch_size: int, n_t
         protocol=ProtocolSpec(threads=1),
         seed=SEED,
     )
+
+
+def variants() -> Iterator[tuple[str, str | None]]:
+    """Every framework on every backend."""
+    for framework, backends in catalogue.BACKENDS.items():
+        for backend in backends:
+            yield framework, backend
+
+
+def families() -> Iterator[Family]:
+    """Every loop of the catalogue."""
+    for framework, backend in variants():
+        for loop in catalogue.variant(framework, backend).modules:
+            yield Family(framework, backend, loop)
+
+
+def name_of(framework: str, backend: str | None) -> str:
+    """As ``--only`` takes it: ``pytorch``, ``keras-jax``."""
+    return "-".join(part for part in (framework, backend) if part)
+
+
+def missing_packages(framework: str, backend: str | None) -> list[str]:
+    """What would have to be installed here first."""
+    return [name for name in catalogue.required_modules(framework, backend) if importlib.util.find_spec(name) is None]
 
 
 def make_engine(cell: Cell) -> Engine:

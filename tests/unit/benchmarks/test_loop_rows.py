@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.benchmarks.loop_rows import FULL, Bar, Family, Row, bars, lines, matrix
+from tests.benchmarks.loop_rows import FULL, Bar, Row, bars, lines, matrix
 from tests.benchmarks.loops import merge
-from tests.benchmarks.timing import Spread, ratios
+from tests.benchmarks.timing import Family, Spread, ratios
 
 TORCH, TENSORFLOW = Family("pytorch", None, "fused"), Family("keras", "tensorflow", "fused")
 FLOOR = Family("floor", None, "fused")
