@@ -26,7 +26,7 @@ from tests.benchmarks.timing import Family, missing_packages, name_of, variants
 
 ROOT = Path(__file__).resolve().parents[2]
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, FULL)
-SECONDS = 3.0
+SECONDS = 2.0
 
 
 def main(arguments: Sequence[str]) -> int:
