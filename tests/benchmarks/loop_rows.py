@@ -105,7 +105,7 @@ def _close_to_floor(rows: Sequence[Row], batch_size: int, times: float, who: str
     ]
     if not seen:
         return Bar(demand, None, "no rows")
-    best, family = min(seen)
+    best, family = min(seen, key=lambda pair: pair[0].median)
     return Bar(demand, best.median <= times, f"{told(best)}x ({family})")
 
 

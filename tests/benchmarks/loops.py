@@ -20,6 +20,7 @@ from typing import Any
 
 from bench.engines import catalogue
 from bench.plan.host import clean_environment
+from tests.benchmarks.floor import compiler
 from tests.benchmarks.loop_rows import FULL, Row, bars, lines, matrix
 from tests.benchmarks.loops_bench import ASKED_VARIABLE
 from tests.benchmarks.timing import Family, missing_packages, name_of, variants
@@ -32,6 +33,8 @@ SECONDS = 2.0
 def main(arguments: Sequence[str]) -> int:
     """Measures, prints tables and bars, writes the JSON."""
     asked = _parser().parse_args(arguments)
+    if compiler() is None:
+        print("There is no C compiler here: nothing will be held to the floor.\n")
     chosen = [variant for variant in variants() if not asked.only or name_of(*variant) in asked.only]
     absent = {family: why for variant in chosen for family, why in _absent(*variant)}
     parts: list[dict[str, Any]] = []
@@ -39,6 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     for framework, backend in chosen:
         if missing_packages(framework, backend):
             continue
+        print(f"{name_of(framework, backend)}: takes minutes ...", flush=True)
         part, code = _measure(framework, backend, asked)
         failed |= code != 0
         parts += [part] if part else []
@@ -87,7 +91,8 @@ def _measure(framework: str, backend: str | None, asked: argparse.Namespace) -> 
         name: getattr(asked, name) for name in ("batch_sizes", "seconds", "cpu")
     }
     variables = catalogue.environment_variables(framework, backend, 1) | {ASKED_VARIABLE: json.dumps(question)}
-    environment = clean_environment(os.environ, variables) | {"PYTHONPATH": str(ROOT)}
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    environment = clean_environment(ours, variables) | {"PYTHONPATH": str(ROOT)}
     with tempfile.TemporaryDirectory() as scratch:
         written = Path(scratch) / "part.json"
         command = [sys.executable, "-m", "pytest", "tests/benchmarks/loops_bench.py", *_PYTEST]

@@ -21,6 +21,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.engines import catalogue
 from bench.engines.base import Engine
+from tests.benchmarks.floor import compiler
 from tests.benchmarks.loop_rows import IDIOMATIC
 from tests.benchmarks.timing import Family, Spread, bare_ns, cell_of, ratios, ready_engine, step_s
 
@@ -98,8 +99,10 @@ class Contenders:
 
 
 def _families() -> list[Family]:
+    """The loops, and the floor where there is a compiler for it."""
     framework, backend = _ASKED["framework"], _ASKED["backend"]
-    return [Family(framework, backend, loop) for loop in catalogue.variant(framework, backend).modules] + [FLOOR]
+    loops = [Family(framework, backend, loop) for loop in catalogue.variant(framework, backend).modules]
+    return loops + [FLOOR] * (compiler() is not None)
 
 
 def _rivals(family: Family) -> list[Family]:
@@ -115,8 +118,8 @@ def _blocks(wall_s: float) -> int:
 
 def _id(family: Family) -> str:
     """Unique over all processes, each of which has a floor of its own."""
-    beside = [_ASKED["framework"], _ASKED["backend"]] if family == FLOOR else []
-    return "-".join(part for part in ("floor", "beside", *beside) if part) if beside else "-".join(filter(None, family))
+    beside = ("floor", "beside", _ASKED["framework"], _ASKED["backend"])
+    return "-".join(part for part in (beside if family == FLOOR else family) if part)
 
 
 @pytest.fixture(scope="module", autouse=True)

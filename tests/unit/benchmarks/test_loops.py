@@ -32,6 +32,18 @@ def test_it_writes_a_file_that_pytest_benchmark_compares(tmp_path: Path, capsys:
     assert "reference-eager" in compared
 
 
+def test_without_a_compiler_there_are_times_and_no_floor(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CC", "no-such-compiler")
+    written = tmp_path / "loops.json"
+    code = loops.main(["--only", "reference", "--batch-sizes", "1000", "--seconds", "0", "--json", str(written)])
+    shown = capsys.readouterr().out
+    assert code == 0, shown
+    assert "no C compiler" in shown
+    assert [b["extra_info"]["x_floor"] for b in json.loads(written.read_text())["benchmarks"]] == [None]
+
+
 def test_a_loop_that_fails_is_told_and_is_a_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     written = tmp_path / "loops.json"
     code = loops.main(["--only", "reference", "--batch-sizes", "0", "--json", str(written)])
