@@ -53,11 +53,11 @@ def test_more_than_a_tenth_slower_is_a_fault() -> None:
     assert _only(_runs(times=1.2)).faults() == ["slower"]
 
 
-def test_a_third_copy_is_a_fault_where_a_batch_is_small_against_the_data() -> None:
-    third = MOST_DATA_SETS - 0.05
-    assert _only(_runs(data_sets=third)).faults() == ["too many copies"]
-    assert _only(_runs("full", data_sets=third)).faults() == []
-    assert _only(_runs("full", data_sets=third + 0.1)).faults() == ["too many copies"]
+def test_a_copy_too_many_is_a_fault_where_a_batch_is_small_against_the_data() -> None:
+    most = MOST_DATA_SETS - 0.05
+    assert _only(_runs(data_sets=most)).faults() == ["too many copies"]
+    assert _only(_runs("full", data_sets=most)).faults() == []
+    assert _only(_runs("full", data_sets=most + 0.1)).faults() == ["too many copies"]
 
 
 @pytest.mark.parametrize(("status", "clear"), [("oom", True), ("timeout", True), ("crashed", False), ("error", False)])
