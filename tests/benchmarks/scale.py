@@ -18,6 +18,7 @@ import argparse
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +78,7 @@ class Scaling:
 def main(arguments: Sequence[str]) -> int:
     """Sweeps, prints the table; 1 where a bar is missed, the sweep's own code where it could not be run."""
     asked = _parser().parse_args(arguments)
-    name = f"scale-{asked.rows}"
+    name = time.strftime(f"scale-{asked.rows}-%Y%m%d-%H%M%S")
     code = subprocess.run(
         [sys.executable, "-m", "bench", "sweep", *overrides(asked, name)], cwd=ROOT, check=False
     ).returncode
