@@ -76,7 +76,7 @@ bench-overhead: venv ## the harness's throughput against a bare loop of the same
 	@$(BIN)/python -m tests.benchmarks.overhead $(ARGS)
 
 .PHONY: bench-loops
-bench-loops: venv ## every loop against its idiomatic one and against a floor in C, on one thread (about 10 minutes)
+bench-loops: venv ## every loop against its idiomatic one and against a floor in C, on one thread (many minutes)
 	@$(BIN)/python -m tests.benchmarks.loops $(ARGS)
 
 .PHONY: bench-memory
@@ -84,7 +84,7 @@ bench-memory: venv ## what every loop holds beyond its framework, on a thousand 
 	@$(BIN)/python -m tests.benchmarks.memory $(ARGS)
 
 .PHONY: bench-scale
-bench-scale: venv ## ten million rows against one million: time per sample, memory, status (8 GB of memory)
+bench-scale: venv ## ten million rows against one million: time per sample, memory, status (alone on 24 GB; long)
 	@$(BIN)/python -m tests.benchmarks.scale $(ARGS)
 
 .PHONY: clean
