@@ -75,6 +75,18 @@ bench-report: venv ## time and memory of a report on 10,000 runs
 bench-overhead: venv ## the harness's throughput against a bare loop of the same engine
 	@$(BIN)/python -m tests.benchmarks.overhead $(ARGS)
 
+.PHONY: bench-loops
+bench-loops: venv ## every loop against its idiomatic one and against a floor in C, on one thread (many minutes)
+	@$(BIN)/python -m tests.benchmarks.loops $(ARGS)
+
+.PHONY: bench-memory
+bench-memory: venv ## what every loop holds beyond its framework, on a thousand and on a million rows
+	@$(BIN)/python -m tests.benchmarks.memory $(ARGS)
+
+.PHONY: bench-scale
+bench-scale: venv ## ten million rows against one million: time per sample, memory, status (alone on 24 GB; long)
+	@$(BIN)/python -m tests.benchmarks.scale $(ARGS)
+
 .PHONY: clean
 clean: ## remove .venv, caches and builds; results stay
 	@rm -rf .venv build dist htmlcov outputs multirun .coverage .hypothesis .benchmarks

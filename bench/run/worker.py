@@ -32,7 +32,7 @@ from bench.run.measure import Conditions, Recorder, measure, step_stride
 from bench.run.memory import measure_memory
 from bench.run.oom import says_out_of_memory
 from bench.workload.data import load
-from bench.workload.schedule import batch_bounds, learning_rate
+from bench.workload.schedule import learning_rate
 
 OUTCOME, TRACE, HEARTBEAT = "outcome.json", "trace.npz", "heartbeat"
 _HEARTBEAT_NS = 1_000_000_000
@@ -166,13 +166,14 @@ def write_outcome(
 
 def step_arrays(cell: Cell, losses: list[NDArray[np.float64]]) -> dict[str, NDArray[Any]]:
     """The step columns of the trace, for the steps whose losses were kept."""
-    samples = np.array([high - low for low, high in batch_bounds(cell.data.n_train, cell.batch_size)], dtype=np.int32)
     kept = np.concatenate(losses) if losses else np.empty(0)
     step = np.arange(len(kept), dtype=np.int64) * step_stride(cell)
+    epoch, step_of_epoch = np.divmod(step, cell.steps_per_epoch)
+    left = cell.data.n_train - step_of_epoch * cell.batch_size
     return {
-        "step_epoch": (step // len(samples)).astype(np.int32),
+        "step_epoch": epoch.astype(np.int32),
         "step_step": step,
-        "step_batch_samples": samples[step % len(samples)],
+        "step_batch_samples": np.minimum(left, cell.batch_size).astype(np.int32),
         "step_loss": kept,
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +19,12 @@ def epoch_order(seed: int, round_: int, epoch: int, n_train: int, shuffle: bool)
     return generator(seed, round_, "order", epoch).permutation(n_train).astype(np.int64, copy=False)
 
 
-def batch_bounds(n: int, batch_size: int) -> list[tuple[int, int]]:
-    """Where each batch of an epoch begins and ends; the last may be shorter and is never dropped."""
-    return [(low, min(low + batch_size, n)) for low in range(0, n, batch_size)]
+def batch_bounds(n: int, batch_size: int) -> Iterator[tuple[int, int]]:
+    """Where each batch of an epoch begins and ends; the last may be shorter and is never dropped.
+
+    One after the other: as a list, ten million batches of one row would take more memory than the rows.
+    """
+    return ((low, min(low + batch_size, n)) for low in range(0, n, batch_size))
 
 
 def learning_rate(optimizer: OptimizerSpec, policy: LrPolicySpec, batch_size: int) -> float:

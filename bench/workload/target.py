@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,7 +68,7 @@ def _train_reference(cell: Cell, split: Split, start: Weights) -> tuple[Weights,
             if updates >= MAX_UPDATES:
                 break
             order = epoch_order(cell.seed, 0, epoch, n, cell.data.shuffle)
-            for low, high in batch_bounds(n, batch_size)[: MAX_UPDATES - updates]:
+            for low, high in islice(batch_bounds(n, batch_size), MAX_UPDATES - updates):
                 rows = order[low:high]
                 x, y = split.x_train[rows].astype(np.float64), split.y_train[rows].astype(np.float64)
                 optimizer.update(loss_and_gradients(optimizer.weights, x, y)[1])

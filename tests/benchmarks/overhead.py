@@ -10,20 +10,16 @@ from __future__ import annotations
 import json
 import math
 import os
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from bench.cell import Cell, DataSpec, ProtocolSpec
 from bench.engines import catalogue
-from bench.engines.base import Engine, FloatArray, Order
-from bench.run.measure import Conditions, Recorder, SteadyEpochs, start_engine
-from bench.run.worker import make_engine
-from bench.workload.data import load
-from bench.workload.schedule import epoch_order
+from bench.engines.base import Engine
+from bench.run.measure import Conditions, Recorder, SteadyEpochs
+from tests.benchmarks.timing import Spread, bare_ns, cell_of, ready_engine
 
 FAMILIES = (
     ("reference", None, "eager"),
@@ -40,27 +36,6 @@ BLOCK_S = 0.05
 BAR = 0.01
 
 
-class BareEpochs:
-    """A number of epochs, each in an order of its own, and two readings of the clock around each."""
-
-    def __init__(self, engine: Engine, epochs: int) -> None:
-        self.engine = engine
-        self.left = epochs
-        self.taken_ns = 0
-
-    def start(self) -> Order | None:
-        if not self.left:
-            return None
-        self.left -= 1
-        order = epoch_order(0, 0, self.left, self.engine.cell.data.n_train, True)
-        self.began_ns = time.perf_counter_ns()
-        return order
-
-    def finish(self, losses: Callable[[], FloatArray]) -> None:
-        self.engine.synchronize()
-        self.taken_ns += time.perf_counter_ns() - self.began_ns
-
-
 class CountedEpochs(SteadyEpochs):
     """The harness's own steady epochs, a given number of them."""
 
@@ -72,19 +47,8 @@ class CountedEpochs(SteadyEpochs):
 
 def compare(framework: str, backend: str | None, loop: str, batch_size: int) -> dict[str, Any]:
     """Median ratio of harness to bare throughput over interleaved pairs of one engine."""
-    cell = Cell(
-        framework=framework,
-        backend=backend,
-        loop=loop,
-        device="cpu",
-        batch_size=batch_size,
-        batch_size_label=str(batch_size),
-        data=DataSpec(name="teacher", n_train=1000, n_val=250, features=20, noise=0.0, distribution="normal"),
-        protocol=ProtocolSpec(),
-    )
-    conditions, recorder = Conditions(cell=cell, round_=0), Recorder()
-    engine = make_engine(cell, 0)
-    start_engine(engine, load(cell.data, 0, None, "float32"), conditions, recorder)
+    engine, recorder = ready_engine(cell_of(framework, backend, loop, batch_size))
+    conditions = Conditions(cell=engine.cell, round_=0)
     epochs = max(1, round(BLOCK_S * 1e9 / bare_ns(engine, 2) * 2))
     ratios: list[float] = []
     began = time.monotonic()
@@ -94,22 +58,16 @@ def compare(framework: str, backend: str | None, loop: str, batch_size: int) -> 
         else:
             bare, harness = bare_ns(engine, epochs), harness_ns(engine, conditions, recorder, epochs)
         ratios.append(bare / harness)
-    low, _, high = statistics.quantiles(ratios, n=4)
-    return {"ratio": statistics.median(ratios), "low": low, "high": high, "pairs": len(ratios), "epochs": epochs}
+    ratio = Spread.of(ratios)
+    return {"ratio": ratio.median, "low": ratio.low, "high": ratio.high, "pairs": len(ratios), "epochs": epochs}
 
 
 def unsure(ratios: list[float]) -> bool:
     """Whether the median still needs pairs: its standard error, 0.93 IQR / sqrt(n) for a normal spread, is too wide."""
     if len(ratios) < LEAST_PAIRS:
         return True
-    low, _, high = statistics.quantiles(ratios, n=4)
-    return 0.93 * (high - low) / math.sqrt(len(ratios)) > PRECISION
-
-
-def bare_ns(engine: Engine, epochs: int) -> int:
-    bare = BareEpochs(engine, epochs)
-    engine.train(bare)
-    return bare.taken_ns
+    seen = Spread.of(ratios)
+    return 0.93 * (seen.high - seen.low) / math.sqrt(len(ratios)) > PRECISION
 
 
 def harness_ns(engine: Engine, conditions: Conditions, recorder: Recorder, epochs: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,16 @@ def test_step_columns_count_the_short_last_batch_with_its_true_size() -> None:
 
 def test_a_run_without_steps_has_empty_columns() -> None:
     assert {len(column) for column in worker.step_arrays(make_cell(), []).values()} == {0}
+
+
+def test_columns_cost_what_was_kept_and_not_what_was_trained() -> None:
+    cell = make_cell(n_train=3_000_000, batch_size=1, epochs=1)
+    tracemalloc.start()
+    columns = worker.step_arrays(cell, [np.zeros(200_000)])
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert columns["step_step"][-1] == 199_999 * step_stride(cell) == 2_999_985
+    assert peak_bytes < 20_000_000
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 6), st.integers(1, 50))

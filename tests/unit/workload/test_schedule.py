@@ -13,7 +13,7 @@ from bench.workload.schedule import batch_bounds, epoch_order, learning_rate
 
 @given(n=st.integers(1, 500), batch_size=st.integers(1, 600))
 def test_batches_cover_every_row_once_and_only_the_last_is_short(n: int, batch_size: int) -> None:
-    bounds = batch_bounds(n, batch_size)
+    bounds = list(batch_bounds(n, batch_size))
     assert [row for low, high in bounds for row in range(low, high)] == list(range(n))
     assert all(high - low == batch_size for low, high in bounds[:-1])
 
