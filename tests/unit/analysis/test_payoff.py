@@ -136,8 +136,8 @@ def test_fieller_covers_the_truth_as_often_as_it_says() -> None:
     first = rng.normal([[6.0]] * pairs + [[1.0]] * pairs, 0.3, (2 * pairs, rounds))
     step = rng.normal([[0.010]] * pairs + [[0.020]] * pairs, 0.001, (2 * pairs, rounds))
     cells = [f"{kind}{i}" for kind in "ab" for i in range(pairs)]
-    tables = (pd.DataFrame(values, index=cells) for values in (first, step))
-    seen = pay_off(*tables, cells[:pairs], cells[pairs:])
+    first_s, step_s = pd.DataFrame(first, index=cells), pd.DataFrame(step, index=cells)
+    seen = pay_off(first_s, step_s, cells[:pairs], cells[pairs:])
     covered = np.mean((seen.low <= 500) & (seen.high >= 500))
     assert 0.94 <= covered <= 0.985  # independent errors and the fewer degrees of freedom: a little more than 95 %
 
