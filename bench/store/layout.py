@@ -66,7 +66,7 @@ class SweepFolder:
 
     @property
     def cache(self) -> Path:
-        """Compiled programs of a sweep that is under way; derived."""
+        """Compiled programs of a sweep that is under way, a folder per cell and one of the memory passes; derived."""
         return self.path / "cache"
 
     @property

@@ -74,7 +74,8 @@ def _draw(view: View) -> SubFigure | str:
 
 
 def _height(rows: int) -> float:
-    return max(3.9, 1.2 + _ROW_IN * rows)
+    """Enough for the rows, and for a legend of as many lines and the explanations below them."""
+    return max(3.9, _ROW_IN * rows + 1.7)
 
 
 def _by_cost(panel: Panel) -> list[tuple[Family, pd.DataFrame]]:
