@@ -12,16 +12,18 @@ A pair is weighed twice. With a ``cold`` start programs are compiled, with a ``w
 loaded. A run that keeps none, or has none, pays the same either way and counts in both. A sweep gives a cell one cold
 run and many warm ones, so first steps are taken from the rounds in which both loops started so, step times from all.
 
-Everything is paired inside rounds, which frees it of the machine's drift. Values are medians over rounds. Step times
-are told apart by Student's t on their differences, one pair of loops at a time. The interval of N is Fieller's (1954)
-for a ratio of two means, here the mean differences, whose errors are taken as independent; it is widened to hold the
-medians' N where a skewed sample's lies outside.
+Everything is paired inside rounds, which frees it of the machine's drift, and weighed as in ``compare``: Student's t on
+the logarithms of ratios, here one pair of loops at a time. Step times are told apart by their ratio. The interval of N
+holds every number of steps after which the times spent so far, f + N s of either loop, cannot be told apart: Fieller's
+idea (1954) for a quotient of two differences, with ratios of times in place of differences. It is bounded where the
+step times differ, and widened to hold N itself, which is that of the medians over rounds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -38,31 +40,47 @@ COLD, WARM = CompileCache.COLD.value, CompileCache.WARM.value
 STARTS = (COLD, WARM)
 
 FloatArray = NDArray[np.float64]
+# Enough for step times whose difference is a trillionth of a step, and for all the digits of a number of steps.
+_DOUBLINGS, _HALVINGS = 40, 60
 _SHARED = ["framework", "backend", "device", "workload", "setting", "batch_size"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Paired:
-    """One quantity of pairs of cells, in the rounds that have both; arrays of one length, NaN where there is nothing.
+    """One time of pairs of cells, in the rounds that have both; arrays of one entry per pair.
 
     Attributes:
-        n: rounds with both.
-        own: median of the loop.
-        other: median of the other loop.
-        lead: mean over rounds of other - own: positive where the loop takes less.
-        error: standard error of that mean; NaN below two rounds.
+        own: of the loop, shape (pairs, rounds), in seconds; NaN where the round has not both.
+        other: of the other loop, in the same form.
     """
 
-    n: NDArray[np.int64]
     own: FloatArray
     other: FloatArray
-    lead: FloatArray
-    error: FloatArray
 
-    def half_width(self, n: NDArray[np.int64]) -> FloatArray:
-        """Of the lead's interval with the degrees of freedom of ``n`` rounds; NaN where they are too few."""
-        t = stats.t.ppf((1 + CONFIDENCE) / 2, np.maximum(n - 1, 1))
-        return np.where(n >= MIN_PAIRS, t * self.error, np.nan)
+    @cached_property
+    def n(self) -> NDArray[np.int64]:
+        """Rounds with both."""
+        rounds: NDArray[np.int64] = np.sum(~np.isnan(self.own), axis=1)
+        return rounds
+
+    @cached_property
+    def medians(self) -> tuple[FloatArray, FloatArray]:
+        """The loop's median and the other's; NaN without rounds."""
+        known = ~np.isnan(self.own)
+        pair = np.nonzero(known)[0]
+        return medians(self.own[known], pair, len(known)), medians(self.other[known], pair, len(known))
+
+    def lead(self) -> tuple[FloatArray, FloatArray]:
+        """Interval of the logarithm of other / own: above 0 the loop takes less. NaN where rounds are too few."""
+        known = ~np.isnan(self.own)
+        mean, error = mean_and_error(np.log(self.other[known] / self.own[known]), np.nonzero(known)[0], len(known))
+        t = stats.t.ppf((1 + CONFIDENCE) / 2, np.maximum(self.n - 1, 1))
+        half = np.where(self.n >= MIN_PAIRS, t * error, np.nan)
+        return mean - half, mean + half
+
+    def at(self, pairs: NDArray[np.bool_]) -> Paired:
+        """Some of the pairs."""
+        return Paired(own=self.own[pairs], other=self.other[pairs])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +88,8 @@ class PayOffs:
     """When the loops of many pairs have paid for themselves; arrays of one length, NaN where there is nothing.
 
     Attributes:
-        starts: the first steps, in seconds, in the rounds in which both loops started so.
-        steps: the step times, in seconds.
+        starts: first steps, in the rounds in which both loops started so.
+        steps: step times, in all rounds that measured both.
         verdict: ``at once``, ``later``, ``never`` or ``inconclusive``.
         after_steps: N, 0 for ``at once``, NaN for ``never`` and ``inconclusive``.
         low: lower end of its interval.
@@ -108,20 +126,19 @@ def pay_off(first_s: pd.DataFrame, step_s: pd.DataFrame, loops: Sequence[str], o
         others: ids of those they are weighed against, one for each.
     """
     starts, steps = _paired(first_s, loops, others), _paired(step_s, loops, others)
-    faster, slower = _told_apart(steps), _told_apart(_swapped(steps))
-    n = break_even(starts.own, starts.other, steps.own, steps.other)
+    faster, slower = _told_apart(steps)
+    n = break_even(*starts.medians, *steps.medians)
     counts = faster & ~np.isnan(n)
-    low, high = _fieller(starts, steps)
     after_steps = np.where(counts, np.fmax(n, 0.0), np.nan)
-    bounded = counts & ~np.isnan(low)
+    low, high = _interval(starts, steps, after_steps)
     words = np.select([slower, counts & (n <= 0), counts], [NEVER, AT_ONCE, LATER], INCONCLUSIVE)
     return PayOffs(
         starts=starts,
         steps=steps,
         verdict=[str(word) for word in words],
         after_steps=after_steps,
-        low=np.where(bounded, np.fmax(np.fmin(low, n), 0.0), np.nan),
-        high=np.where(bounded, np.fmax(np.fmax(high, n), 0.0), np.nan),
+        low=low,
+        high=high,
     )
 
 
@@ -129,43 +146,53 @@ def _paired(values: pd.DataFrame, loops: Sequence[str], others: Sequence[str]) -
     table = values.reindex([*loops, *others]).to_numpy(np.float64)
     own, other = table[: len(loops)], table[len(loops) :]
     both = ~np.isnan(own) & ~np.isnan(other)
-    pair = np.nonzero(both)[0]
-    lead, error = mean_and_error(other[both] - own[both], pair, len(loops))
-    return Paired(
-        n=both.sum(axis=1),
-        own=medians(own[both], pair, len(loops)),
-        other=medians(other[both], pair, len(loops)),
-        lead=lead,
-        error=error,
-    )
+    return Paired(own=np.where(both, own, np.nan), other=np.where(both, other, np.nan))
 
 
-def _swapped(pairs: Paired) -> Paired:
-    return Paired(n=pairs.n, own=pairs.other, other=pairs.own, lead=-pairs.lead, error=pairs.error)
-
-
-def _told_apart(steps: Paired) -> NDArray[np.bool_]:
-    """Where the loop's steps are faster beyond doubt; without an interval by more than what would be a tie."""
+def _told_apart(steps: Paired) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Where the loop's steps are faster, and slower, beyond doubt; in few rounds by more than what would be a tie."""
+    (own, other), (low, high) = steps.medians, steps.lead()
+    few = steps.n < MIN_PAIRS
     with np.errstate(invalid="ignore"):
-        certain = (steps.lead > steps.half_width(steps.n)) & (steps.own < steps.other)
-        plain = (steps.n < MIN_PAIRS) & (steps.own * (1 + TIE_MARGIN) < steps.other)
-    return certain | plain
+        faster = ((low > 0) & (own < other)) | (few & (own * (1 + TIE_MARGIN) < other))
+        slower = ((high < 0) & (own > other)) | (few & (other * (1 + TIE_MARGIN) < own))
+    return faster, slower
 
 
-def _fieller(starts: Paired, steps: Paired) -> tuple[FloatArray, FloatArray]:
-    """All N for which ``-starts.lead - N * steps.lead`` could be 0; NaN where no bounded interval holds them.
+def _interval(starts: Paired, steps: Paired, n: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The interval of N, from the rounds in which both loops started so; NaN where there is no bounded one."""
+    pairs = (starts.n >= MIN_PAIRS) & ~np.isnan(n)
+    started = ~np.isnan(starts.own)
+    both = Paired(own=np.where(started, steps.own, np.nan), other=np.where(started, steps.other, np.nan)).at(pairs)
+    starts, n = starts.at(pairs), n[pairs]
 
-    They lie between the roots of a quadratic in N, and are bounded where the step times differ at the level asked for.
-    """
-    n = np.minimum(starts.n, steps.n)
-    start, step = starts.half_width(n) ** 2, steps.half_width(n) ** 2
-    handicap, lead = -starts.lead, steps.lead
-    leading = lead**2 - step
-    with np.errstate(divide="ignore", invalid="ignore"):
-        root = np.sqrt(start * leading + step * handicap**2)
-        low, high = (handicap * lead - root) / leading, (handicap * lead + root) / leading
-        bounded = leading > 0
-    return np.where(bounded, low, np.nan), np.where(bounded, high, np.nan)
+    def lead(steps_made: FloatArray) -> tuple[FloatArray, FloatArray]:
+        made = steps_made[:, None]
+        return Paired(own=starts.own + made * both.own, other=starts.other + made * both.other).lead()
+
+    far = n + _far(starts, both)
+    for _ in range(_DOUBLINGS):
+        far = np.where(lead(far)[0] > 0, far, 2 * far)
+    low = _last(lambda made: lead(made)[1] < 0, np.zeros(len(n)), n)
+    high = _last(lambda made: lead(made)[0] <= 0, n, far)
+    result = np.full((2, len(pairs)), np.nan)
+    result[:, pairs] = np.where(lead(far)[0] > 0, [low, high], np.nan)
+    return result[0], result[1]
+
+
+def _far(starts: Paired, steps: Paired) -> FloatArray:
+    """A number of steps that takes about as long as the first step: where to begin looking for an end."""
+    (start, other_start), (step, other_step) = starts.medians, steps.medians
+    return (start + other_start) / (step + other_step)
+
+
+def _last(holds: Callable[[FloatArray], NDArray[np.bool_]], low: FloatArray, high: FloatArray) -> FloatArray:
+    """The largest number between the two for which a condition holds that holds up to some number; else ``low``."""
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        held = holds(middle)
+        low, high = np.where(held, middle, low), np.where(held, high, middle)
+    return low
 
 
 def payoffs_table(cells: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
@@ -191,23 +218,24 @@ def _pairs(cells: pd.DataFrame) -> pd.DataFrame:
 def _weighed(pairs: pd.DataFrame, runs: pd.DataFrame, start: str) -> pd.DataFrame:
     other_start = WARM if start == COLD else COLD
     started_so = runs["step_us"].notna() & (runs["compile_cache"] != other_start)
-    first_s = by_round(runs.assign(first_step_s=runs["first_step_s"].where(started_so)), "first_step_s")
-    step_s = by_round(runs, "step_us") * 1e-6
-    seen = pay_off(first_s, step_s, pairs["cell_id"].tolist(), pairs["other_cell_id"].tolist())
+    firsts = by_round(runs.assign(first_step_s=runs["first_step_s"].where(started_so)), "first_step_s")
+    steps = by_round(runs, "step_us") * 1e-6
+    seen = pay_off(firsts, steps, pairs["cell_id"].tolist(), pairs["other_cell_id"].tolist())
+    (first_s, other_first_s), (step_s, other_step_s) = seen.starts.medians, seen.steps.medians
     return pairs.assign(
         start=start,
         n_starts=seen.starts.n,
         n_rounds=seen.steps.n,
-        first_step_s=seen.starts.own,
-        other_first_step_s=seen.starts.other,
-        step_us=seen.steps.own * 1e6,
-        other_step_us=seen.steps.other * 1e6,
+        first_step_s=first_s,
+        other_first_step_s=other_first_s,
+        step_us=step_s * 1e6,
+        other_step_us=other_step_s * 1e6,
         verdict=seen.verdict,
         after_steps=seen.after_steps,
         after_steps_low=seen.low,
         after_steps_high=seen.high,
         after_epochs=seen.after_steps / np.ceil(pairs["n_train"] / pairs["batch_size"]),
-        after_s=np.where(seen.after_steps > 0, seen.starts.own + seen.after_steps * seen.steps.own, seen.after_steps),
+        after_s=np.where(seen.after_steps > 0, first_s + seen.after_steps * step_s, seen.after_steps),
         reason=_reasons(seen, start),
         interval_reason=_interval_reasons(seen, start),
     )
