@@ -81,29 +81,38 @@ def _height(rows: int) -> float:
 def _by_cost(panel: Panel) -> list[tuple[Family, pd.DataFrame]]:
     """The families by what their first step costs, the dearest first."""
     known = [(family, cells) for family, cells in panel.families() if floats(cells["first_step_s"]).notna().any()]
-    return sorted(known, key=lambda pair: -float(_cold(pair[1]).median()))
+    return sorted(known, key=lambda pair: -max(end for end in _ends(pair[1]) if end is not None))
+
+
+def _ends(cells: pd.DataFrame) -> tuple[float | None, float | None]:
+    """A family's first step without and with a cache, each None where no run began so."""
+    cold, warm = (values.dropna() for values in (_cold(cells), floats(cells["first_step_warm_s"])))
+    return (float(cold.median()) if len(cold) else None, float(warm.median()) if len(warm) else None)
 
 
 def _cold(cells: pd.DataFrame) -> pd.Series[float]:
-    """First steps without any help of a cache."""
-    return floats(cells["first_step_cold_s"]).fillna(floats(cells["first_step_s"]))
+    """First steps without any help of a cache: of cold runs, and of all runs where nothing is kept."""
+    of_all = floats(cells["first_step_s"]).where(cells["first_step_warm_s"].isna())
+    return floats(cells["first_step_cold_s"]).fillna(of_all)
 
 
 def _draw_costs(axes: Axes, families: Sequence[tuple[Family, pd.DataFrame]]) -> None:
     axes.set_xscale("log")
     for place, (family, cells) in enumerate(families):
-        look, cold, warm = family.look, _cold(cells), floats(cells["first_step_warm_s"]).dropna()
-        ends = [cold.median(), *([warm.median()] if len(warm) else [])]
+        look, cold_and_warm = family.look, _ends(cells)
+        ends = [end for end in cold_and_warm if end is not None]
         axes.plot(ends, [place] * len(ends), color=look.colour, linewidth=1.4, linestyle=look.linestyle, zorder=2)
-        for values, face in ((cold, look.colour), (warm, style.CARD)):
+        for values in (_cold(cells), floats(cells["first_step_warm_s"])):
             axes.scatter(values, [place] * len(values), s=9, color=look.colour, alpha=0.35, linewidths=0, zorder=2.5)
-            axes.plot(
-                [values.median()], [place], marker=look.marker, markersize=7, color=look.colour, markerfacecolor=face,
-                linestyle="none", zorder=3,
-            )  # fmt: skip
+        for end, face in zip(cold_and_warm, (look.colour, style.CARD), strict=True):
+            if end is not None:
+                axes.plot(
+                    [end], [place], marker=look.marker, markersize=7, color=look.colour, markerfacecolor=face,
+                    linestyle="none", zorder=3,
+                )  # fmt: skip
         axes.annotate(
-            " / ".join(fmt.duration(float(end)) for end in ends), (max(ends), place), xytext=(8, 0),
-            textcoords="offset points", va="center", color=style.MUTED, fontsize=9,
+            " / ".join(map(fmt.duration, ends)), (max(ends), place), xytext=(8, 0), textcoords="offset points",
+            va="center", color=style.MUTED, fontsize=9,
         )  # fmt: skip
     axes.set_yticks(range(len(families)), [family.label for family, _ in families])
     axes.set_ylim(len(families) - 0.4, -0.6)

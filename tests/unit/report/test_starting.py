@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,12 @@ import pytest
 from matplotlib.figure import SubFigure
 
 from bench.analysis.payoff import COLD, WARM
+from bench.records import CompileCache, Status
 from bench.report import starting, story, style
-from bench.report.figures.payoff import PAYOFF
+from bench.report.figures.payoff import PAYOFF, _ends
 from bench.report.view import View
+from bench.store.reader import read_results
+from bench.store.writer import write_result
 from tests.synthetic import make_sweep
 from tests.synthetic_run import PACES, Pace
 from tests.unit.report.conftest import look_at
@@ -142,6 +146,22 @@ def test_the_figure_is_drawn_whatever_was_measured_beside_it(tmp_path: Path, loo
     assert isinstance(figure, SubFigure)
     assert len(figure.axes) == 1 + ("fused" in loops and "idiomatic" in loops)
     assert PAYOFF.finding(view)
+
+
+def test_a_loop_whose_only_cold_run_was_lost_shows_what_loading_costs_and_no_more(tmp_path: Path) -> None:
+    folder = make_sweep(
+        tmp_path / "s", failures=False, batch_sizes=(32,), devices=("cpu",), loops=("idiomatic", "fused")
+    )
+    for result in read_results(folder):
+        if result.compile_cache is CompileCache.COLD:
+            lost = replace(result, status=Status.CRASHED, reason="gone")
+            write_result(folder.run(result.cell_id, result.round), lost)
+    view = look_at(folder)
+    assert _ends(view.cells[(view.cells["framework"] == "pytorch") & (view.cells["loop"] == "fused")])[0] is None
+    said = starting.cost_of_start(view, cell_of(view, "pytorch", "fused"))
+    assert re.match(r"Its first step takes 1\d\d ms where it loads what was compiled; it pays off", said)
+    with style.drawing():
+        assert isinstance(PAYOFF.draw(view), SubFigure)
 
 
 def test_loops_that_never_pay_off_or_cannot_be_told_have_their_place_on_the_axis(tmp_path: Path) -> None:
