@@ -76,7 +76,7 @@ _COSTS: dict[str, FrameworkCost] = {
     "keras-jax": FrameworkCost(
         import_s=2.8,
         loops={
-            "idiomatic": _loop(150, 2.0),
+            "idiomatic": _loop(150, 1.0, compile_s=1.0),
             "eager": _loop(1000, 1.0),
             "compiled": _loop(40, 0.6, 190, compile_s=1.0),
             "fused": _loop(2, 0.6, 190, compile_s=1.0),
