@@ -3,6 +3,7 @@
 History of the format (``SCHEMA_VERSION``):
 
 1. First version.
+2. Compile cache, parity gate.
 
 Everything here is the standard library alone, because workers run in interpreters that may hold nothing but a
 framework and NumPy. Records hold raw times; medians, intervals and ratios are derived by ``bench.analysis``.
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Status(StrEnum):
@@ -44,6 +45,22 @@ class Status(StrEnum):
         return not self.measured and self is not Status.UNAVAILABLE
 
 
+class CompileCache(StrEnum):
+    """Where the programs came from that a run's first step needed.
+
+    ``cold`` and ``warm`` are seen from the sweep's cache folder alone: whether the first step added a file to it.
+    """
+
+    COLD = "cold"
+    """Compiled, all of them or some, and kept for later runs of the cell."""
+    WARM = "warm"
+    """Loaded: an earlier run of the cell had kept every one."""
+    ANEW = "anew"
+    """Compiled and not kept: every process pays for it again."""
+    NOTHING = "nothing"
+    """There is nothing to compile."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PhaseTimes:
     """Seconds of each phase of a run, in order; a phase never reached is None.
@@ -53,7 +70,7 @@ class PhaseTimes:
             has only the fork here).
         build_s: opening the device, model and optimizer.
         data_to_device_s: moving the data set.
-        first_step_s: one step of every batch shape: trace and compile.
+        first_step_s: one step of every batch shape: trace, and compile or load what was compiled.
         training_s: sum of the training windows.
         evaluation_s: evaluation between the training windows.
         steady_s: sum of the steady windows.
@@ -126,6 +143,7 @@ class WorkerOutcome:
     reason: str | None = None
     device_name: str | None = None
     phases: PhaseTimes = PhaseTimes()
+    compile_cache: CompileCache | None = None
     initial_train_loss: float | None = None
     initial_val_loss: float | None = None
     step_stride: int = 1
@@ -150,6 +168,8 @@ class RunResult:
         exit_signal: that signal's name.
         target_loss: the training loss to reach; None where the sweep has none.
         import_s: the framework's import, paid once by the template; None for ``spawn`` (it is in ``start_s``).
+        compile_cache: where the programs of the first step came from; None where it was not taken, and in records of
+            version 1, which knew no cache.
         memory_wall_s: wall time of the memory pass.
         parity: largest per-step loss difference against the reference; None until a parity gate ran.
         parity_reason: why that is None.
@@ -170,6 +190,7 @@ class RunResult:
     target_loss: float | None = None
     import_s: float | None = None
     phases: PhaseTimes = PhaseTimes()
+    compile_cache: CompileCache | None = None
     initial_train_loss: float | None = None
     initial_val_loss: float | None = None
     step_stride: int = 1
@@ -237,6 +258,7 @@ class RunRequest:
         folder: where the outcome goes; absolute.
         data_file: ``.npz`` with the arrays, for data that is stored rather than generated; absolute.
         target_loss: the training loss to reach.
+        cache_folder: where compiled programs are kept for later runs of the cell; absolute, None keeps none.
         requested_ns: ``perf_counter_ns`` of the supervisor when it asked (one clock per machine).
         environment: variables to set before the framework starts.
     """
@@ -250,6 +272,7 @@ class RunRequest:
     folder: str
     data_file: str | None = None
     target_loss: float | None = None
+    cache_folder: str | None = None
     requested_ns: int = 0
     environment: dict[str, str] = field(default_factory=dict)
 

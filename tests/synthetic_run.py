@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.cell import Cell
-from bench.records import MemoryRecord, PhaseTimes, RunResult, Status
+from bench.records import CompileCache, MemoryRecord, PhaseTimes, RunResult, Status
 
 INITIAL_LOSS, FLOOR_LOSS = 0.74, 0.30
 _CRITICAL_BATCH, _PACE_UPDATES = 50.0, 150.0
@@ -28,21 +28,34 @@ _REASONS = {
 
 
 class Pace(NamedTuple):
-    """One family's step time, t0 + B/r in microseconds, and what comes before the first step, in seconds."""
+    """One family's step time, t0 + B/r in microseconds, and what comes before the first step, in seconds.
+
+    ``warm_s`` is the first step of every round but the first, for a family that keeps what it compiled.
+    """
 
     t0_us: float
     us_per_sample: float
     first_step_s: float
     start_s: float
+    compiles: bool = False
+    warm_s: float | None = None
+
+    def first_step(self, round_: int) -> tuple[float, CompileCache]:
+        """Its seconds, and where its programs came from."""
+        if self.warm_s is not None:
+            return (self.first_step_s, CompileCache.COLD) if round_ == 0 else (self.warm_s, CompileCache.WARM)
+        return self.first_step_s, CompileCache.ANEW if self.compiles else CompileCache.NOTHING
 
 
 PACES = {
     ("pytorch", "idiomatic"): Pace(390.0, 3.1, 0.01, 0.07),
     ("pytorch", "eager"): Pace(250.0, 0.32, 0.01, 0.07),
-    ("pytorch", "compiled"): Pace(110.0, 0.40, 9.0, 0.07),
-    ("keras", "idiomatic"): Pace(1000.0, 25.0, 0.8, 0.6),
+    ("pytorch", "compiled"): Pace(110.0, 0.40, 9.0, 0.07, compiles=True),
+    ("pytorch", "fused"): Pace(21.0, 0.19, 6.4, 0.07, compiles=True, warm_s=0.11),
+    ("keras", "idiomatic"): Pace(1000.0, 25.0, 0.8, 0.6, compiles=True),
     ("keras", "eager"): Pace(2400.0, 1.1, 0.1, 0.6),
-    ("keras", "compiled"): Pace(180.0, 0.9, 0.5, 0.6),
+    ("keras", "compiled"): Pace(180.0, 0.9, 0.5, 0.6, compiles=True),
+    ("keras", "fused"): Pace(3.0, 0.72, 1.3, 0.6, compiles=True),
     ("reference", "eager"): Pace(60.0, 1.2, 0.001, 0.05),
 }
 
@@ -64,14 +77,15 @@ def synthetic_run(
         status=status,
         reason=reason,
         started_at=CREATED_AT,
-        wall_s=round(pace.start_s + pace.first_step_s + float(windows_ns.sum()) / 1e9 + 0.05, 6),
+        wall_s=round(pace.start_s + pace.first_step(round_)[0] + float(windows_ns.sum()) / 1e9 + 0.05, 6),
         isolation="fork",
         exit_code=None if killed else 0,
         exit_signal="SIGKILL" if killed else None,
         device_name="Synthetic CPU",
         target_loss=target_loss,
         import_s=pace.start_s * 20,
-        phases=_phases(cell, pace, windows_ns, status, rng),
+        phases=_phases(cell, pace, pace.first_step(round_)[0], windows_ns, status, rng),
+        compile_cache=pace.first_step(round_)[1],
         initial_train_loss=INITIAL_LOSS,
         initial_val_loss=INITIAL_LOSS * 1.01,
         memory=_memory(cell, round_, status),
@@ -82,10 +96,15 @@ def synthetic_run(
 
 
 def _phases(
-    cell: Cell, pace: Pace, windows_ns: NDArray[np.int64], status: Status, rng: np.random.Generator
+    cell: Cell,
+    pace: Pace,
+    first_step_s: float,
+    windows_ns: NDArray[np.int64],
+    status: Status,
+    rng: np.random.Generator,
 ) -> PhaseTimes:
     before = {"start_s": pace.start_s, "build_s": 0.01, "data_to_device_s": 0.001}
-    first_step_s = pace.first_step_s * rng.lognormal(0.0, 0.05)
+    first_step_s *= rng.lognormal(0.0, 0.05)
     if not status.measured:
         return PhaseTimes(**before, first_step_s=first_step_s)
     epochs = cell.budget.epochs

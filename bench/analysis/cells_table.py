@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bench.analysis.columns import CELLS, frame
 from bench.analysis.intervals import MIN_RUNS, Intervals, intervals, medians, why_no_interval
 from bench.analysis.runs_table import TRAINED
-from bench.records import Status
+from bench.records import CompileCache, Status
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -79,6 +79,7 @@ def cells_table(
     values |= _statuses(runs, groups, n_planned, values["n_runs"], unavailable)
     values |= _speed(runs, groups, values)
     values |= {name: groups.median(_measured_only(runs, name)) for name in _MEDIANS}
+    values |= _first_steps(runs, groups, values)
     values |= _convergence(runs, groups, values)
     values |= _memory(runs, groups, values)
     values |= _parity(runs, groups)
@@ -165,6 +166,37 @@ def _timed_phase(runs: pd.DataFrame, groups: _Groups) -> list[str | None]:
     training = groups.count((runs["timed_phase"] == "training").to_numpy(bool))
     words = {(True, False): "steady", (False, True): "training", (True, True): "mixed"}
     return [words.get((bool(s), bool(t))) for s, t in zip(steady, training, strict=True)]
+
+
+def _first_steps(runs: pd.DataFrame, groups: _Groups, values: dict[str, Any]) -> dict[str, Any]:
+    """First steps of cold and of warm runs apart; the medians over all of them mix the two."""
+    measured, cache = _measured(runs), runs["compile_cache"]
+    counts = {word: groups.count(measured & (cache == word).to_numpy(bool)) for word in CompileCache}
+    never_ran = [_because(s, r) if n == 0 else None for s, r, n in _endings(values)]
+    columns: dict[str, Any] = {}
+    for word in (CompileCache.COLD, CompileCache.WARM):
+        chosen = np.where((cache == word).to_numpy(bool), _measured_only(runs, "first_step_s"), np.nan)
+        columns[f"first_step_{word}_s"] = groups.median(chosen)
+        columns[f"first_step_{word}_reason"] = [
+            None if counts[word][i] else never or _why_never(word, {w: int(n[i]) for w, n in counts.items()})
+            for i, never in enumerate(never_ran)
+        ]
+    return columns
+
+
+def _endings(values: dict[str, Any]) -> Iterator[tuple[str, str | None, int]]:
+    return zip(values["status"], values["reason"], values["n_measured"], strict=True)
+
+
+def _why_never(start: CompileCache, counts: dict[CompileCache, int]) -> str:
+    """Why none of a cell's measured runs started so."""
+    if counts[CompileCache.ANEW]:
+        return "compiled anew in every run: see first_step_s"
+    if counts[CompileCache.NOTHING]:
+        return "nothing to compile: see first_step_s"
+    if not any(counts.values()):
+        return "recorded before there was a cache: see first_step_s"
+    return f"no measured run was {start.value}"
 
 
 def _convergence(runs: pd.DataFrame, groups: _Groups, values: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from bench.records import MemoryRecord, RunResult, Status
 TRAINED = (Status.OK, Status.TARGET_NOT_REACHED, Status.DIVERGED)
 
 FloatArray = NDArray[np.float64]
+_FIRST_WITH_CACHE = 2
 _EVALUATIONS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 _PHASES = (
     "start_s", "build_s", "data_to_device_s", "first_step_s", "training_s", "evaluation_s", "steady_s",
@@ -48,6 +49,8 @@ def _from_records(results: Sequence[RunResult]) -> dict[str, Any]:
     values |= {name: _column([getattr(r.phases, name) for r in results]) for name in _PHASES}
     values |= {name: _column([getattr(r.memory, name) for r in results]) for name in _MEMORY_BYTES}
     values["status"] = _column([r.status.value for r in results])
+    values["compile_cache"] = _column([r.compile_cache and r.compile_cache.value for r in results])
+    values["compile_cache_reason"] = _column([_why_no_cache(r) for r in results])
     values["started_at"] = _column([r.started_at or None for r in results])
     values["device_name"] = _column([r.device_name for r in results])
     values["device_peak_source"] = _column([r.memory.device_peak_source for r in results])
@@ -69,6 +72,15 @@ def _why_null(result: RunResult, value: int | None, said: str | None) -> str | N
     if result.memory == MemoryRecord() and result.round > 0:
         return "memory is measured in the first round only"
     return "no memory pass ran"
+
+
+def _why_no_cache(result: RunResult) -> str | None:
+    """Why nobody knows where a run's programs came from."""
+    if result.compile_cache is not None:
+        return None
+    if result.status.measured:
+        return "recorded before there was a cache" if result.schema_version < _FIRST_WITH_CACHE else "not recorded"
+    return f"the run ended {result.status.value}"
 
 
 def _from_cells(results: Sequence[RunResult], described: pd.DataFrame) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A sweep's runs as five tidy tables, and those tables as files."""
+"""A sweep's runs as six tidy tables, and those tables as files."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from bench.analysis.cell_columns import describe
 from bench.analysis.cells_table import cells_table
 from bench.analysis.columns import EPOCHS, STEPS, Column, frame
 from bench.analysis.compare import framework_comparisons
+from bench.analysis.payoff import payoffs_table
 from bench.analysis.runs_table import runs_table
 from bench.cell import Cell
 from bench.records import RunResult, Status, SweepRecord
@@ -37,6 +38,7 @@ class Tables:
         epochs: one row per epoch of every run.
         steps: one row per training step of every run.
         comparisons: PyTorch : Keras.
+        payoffs: when a loop has paid for its first step, against each other loop of its framework.
         step_stride: 1 where every stored step is in ``steps``, k where every k-th is (the runs' traces hold the rest).
         problems: what is wrong in the folder and has no row to say so.
     """
@@ -46,6 +48,7 @@ class Tables:
     epochs: pd.DataFrame
     steps: pd.DataFrame
     comparisons: pd.DataFrame
+    payoffs: pd.DataFrame
     step_stride: int = 1
     problems: tuple[str, ...] = ()
 
@@ -90,6 +93,7 @@ def _tables(
         epochs=_of_runs(epochs, results, EPOCHS),
         steps=_of_runs(steps, results, STEPS),
         comparisons=framework_comparisons(cells_, runs),
+        payoffs=payoffs_table(cells_, runs),
         step_stride=stride,
         problems=problems,
     )

@@ -26,11 +26,19 @@ _REPORT_S = 8.0
 
 @dataclass(frozen=True, kw_only=True)
 class LoopCost:
-    """What one loop costs: per step, per sample and weight, and once per run (process, build, trace, evaluation)."""
+    """What one loop costs.
+
+    Attributes:
+        step_s: per step.
+        sample_weight_s: per sample and weight.
+        run_s: once per run: process, build, trace or load, evaluation, and compiling where nothing keeps its result.
+        compile_s: once per cell, by its first run: compiling what later runs load.
+    """
 
     step_s: float
     sample_weight_s: float
     run_s: float
+    compile_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,20 +49,42 @@ class FrameworkCost:
     loops: dict[str, LoopCost]
 
 
-def _loop(step_us: float, run_s: float, sample_weight_ps: float = 150.0) -> LoopCost:
-    return LoopCost(step_s=step_us * 1e-6, sample_weight_s=sample_weight_ps * 1e-12, run_s=run_s)
+def _loop(step_us: float, run_s: float, sample_weight_ps: float = 150.0, compile_s: float = 0.0) -> LoopCost:
+    return LoopCost(step_s=step_us * 1e-6, sample_weight_s=sample_weight_ps * 1e-12, run_s=run_s, compile_s=compile_s)
 
 
 _COSTS: dict[str, FrameworkCost] = {
     "reference": FrameworkCost(import_s=0.2, loops={"eager": _loop(60, 0.1)}),
     "pytorch": FrameworkCost(
-        import_s=3.0, loops={"idiomatic": _loop(400, 0.1), "eager": _loop(250, 0.1), "compiled": _loop(400, 8.0)}
+        import_s=3.0,
+        loops={
+            "idiomatic": _loop(400, 0.1),
+            "eager": _loop(250, 0.1),
+            "compiled": _loop(85, 2.0, compile_s=8.0),
+            "fused": _loop(22, 0.2, 200, compile_s=8.0),
+        },
     ),
     "keras-tensorflow": FrameworkCost(
-        import_s=5.5, loops={"idiomatic": _loop(1000, 2.0), "eager": _loop(3000, 0.8), "compiled": _loop(250, 0.7)}
+        import_s=5.5,
+        loops={
+            "idiomatic": _loop(1000, 2.0),
+            "eager": _loop(3000, 0.8),
+            "compiled": _loop(250, 0.7),
+            "fused": _loop(3, 1.5, 510),
+        },
     ),
-    "keras-jax": FrameworkCost(import_s=2.8, loops={"idiomatic": _loop(150, 2.0)}),
-    "keras-torch": FrameworkCost(import_s=5.8, loops={"idiomatic": _loop(1000, 2.0)}),
+    "keras-jax": FrameworkCost(
+        import_s=2.8,
+        loops={
+            "idiomatic": _loop(150, 1.0, compile_s=1.0),
+            "eager": _loop(1000, 1.0),
+            "compiled": _loop(40, 0.6, 190, compile_s=1.0),
+            "fused": _loop(2, 0.6, 190, compile_s=1.0),
+        },
+    ),
+    "keras-torch": FrameworkCost(
+        import_s=5.8, loops={"idiomatic": _loop(1000, 2.0), "eager": _loop(600, 0.3), "compiled": _loop(400, 10.0)}
+    ),
 }
 _UNKNOWN = _loop(300, 2.0)
 _UNKNOWN_IMPORT_S = 5.0
@@ -71,11 +101,12 @@ def estimate_s(plan: Plan, slowness: float | None = None) -> float:
     cells = [plan.by_id[cell_id].cell for round_ in plan.rounds for cell_id in round_]
     if not cells:
         return 0.0
-    memory = sum(_memory_s(plan.by_id[cell_id].cell) for cell_id in plan.rounds[0])
+    first_round = [plan.by_id[cell_id].cell for cell_id in plan.rounds[0]]
+    once = sum(map(_memory_s, first_round)) + _compiles_s(first_round)
     harness = _REPORT_S + _JOB_S * len(cells)
     # Steady time is measured until there is enough of it, on a slow machine as on a fast one.
     steady = sum(_steady_s(cell, factor) for cell in cells)
-    return steady + factor * (harness + memory + _imports_s(cells) + sum(map(_run_s, cells)))
+    return steady + factor * (harness + once + _imports_s(cells) + sum(map(_run_s, cells)))
 
 
 def calibrate(seconds: float = CALIBRATION_S) -> float:
@@ -119,6 +150,13 @@ def _steady_s(cell: Cell, factor: float) -> float:
 def _memory_s(cell: Cell) -> float:
     """A process of its own that trains at half the speed for about two epochs."""
     return _cost(cell).run_s + 4 * _epoch_s(cell) if cell.protocol.memory else 0.0
+
+
+def _compiles_s(cells: list[Cell]) -> float:
+    """Once per cell; and once per loop in a memory pass, which is then taken again."""
+    kept = [cell for cell in cells if _cost(cell).compile_s]
+    passes = {(_name(cell), cell.loop): _cost(cell) for cell in kept if cell.protocol.memory}
+    return sum(_cost(cell).compile_s for cell in kept) + sum(cost.compile_s + cost.run_s for cost in passes.values())
 
 
 def _imports_s(cells: list[Cell]) -> float:

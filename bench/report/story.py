@@ -17,6 +17,7 @@ from bench.analysis.verdict import (
     Rival,
 )
 from bench.report import format as fmt
+from bench.report.starting import cost_of_start
 from bench.report.view import Family, View, device_label
 
 _MOST_ANSWERS = 12
@@ -45,6 +46,7 @@ class Answer:
         value: what it reached, with its interval.
         lead: how it stands to the runner-up and the best of another framework.
         ties: whom it does not clearly beat; empty where it beats all.
+        start: what its first step costs and when that is paid for, where it compiles.
         reason: why there is no winner.
     """
 
@@ -53,6 +55,7 @@ class Answer:
     value: str = ""
     lead: str = ""
     ties: str = ""
+    start: str = ""
     reason: str = ""
 
 
@@ -140,6 +143,7 @@ def _answer(view: View, finding: Finding, *, several: bool) -> Answer:
         value=_value(finding),
         lead=_sentence("; ".join(leads)),
         ties=_ties(view, finding),
+        start="" if finding.kind == SMALLEST_MEMORY else cost_of_start(view, finding.winner.cell_id),
     )
 
 

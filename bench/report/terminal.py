@@ -38,12 +38,12 @@ def print_summary(folder: SweepFolder, console: Console) -> None:
 
 
 def _tables(folder: SweepFolder) -> Tables:
-    paths = [folder.tables / f"{name}.parquet" for name in ("runs", "cells", "comparisons")]
+    paths = [folder.tables / f"{name}.parquet" for name in ("runs", "cells", "comparisons", "payoffs")]
     if not all(path.is_file() for path in paths):
         return build_tables(folder)
-    runs, cells, comparisons = map(pd.read_parquet, paths)
+    runs, cells, comparisons, payoffs = map(pd.read_parquet, paths)
     none = pd.DataFrame()  # the summary asks for no single epoch or step
-    return Tables(runs=runs, cells=cells, comparisons=comparisons, epochs=none, steps=none)
+    return Tables(runs=runs, cells=cells, comparisons=comparisons, payoffs=payoffs, epochs=none, steps=none)
 
 
 def _best_table(view: View) -> Table:

@@ -104,6 +104,15 @@ class View:
     def _panel_of(self) -> dict[str, str]:
         return dict(zip(self.cells["cell_id"].astype(str), self.cells["panel"].astype(str), strict=True))
 
+    @cached_property
+    def pay_offs(self) -> dict[tuple[str, str], dict[str, dict[str, Any]]]:
+        """The rows of ``payoffs`` by cell and other loop, then by start."""
+        rows: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+        for row in self.tables.payoffs.to_dict("records"):
+            found = rows.setdefault((str(row["cell_id"]), str(row["other_loop"])), {})
+            found[str(row["start"])] = {str(name): value for name, value in row.items()}
+        return rows
+
     def setting_of(self, cell_id: str) -> str:
         """What tells the cell from others of its family and batch size; empty where nothing needs to."""
         panel = self._panel_of.get(cell_id, "")

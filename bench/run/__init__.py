@@ -4,6 +4,6 @@ The parent's side: ``supervisor`` (one run from request to record), ``processes`
 from a template, waited for and ended), ``outcome`` (how a process that ended is judged), ``progress``.
 The worker's side, which imports the standard library, NumPy and one framework only: ``bootstrap`` and ``template``
 (the two ways to come to life), ``worker`` (request in, outcome out), ``measure`` (the timed window and the phases),
-``memory`` (the memory pass), ``environment``.
+``caching`` (cold or warm), ``memory`` (the memory pass), ``environment``.
 The two sides share files and plain values, never objects.
 """

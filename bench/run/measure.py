@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from bench.cell import Cell, ProtocolSpec
 from bench.engines.base import Engine, FloatArray, Order
-from bench.records import EpochRecord, PhaseTimes, Status
+from bench.records import CompileCache, EpochRecord, PhaseTimes, Status
+from bench.run.caching import compile_cache, kept_programs
 from bench.workload.data import Split
 from bench.workload.network import initial_weights, loss_and_accuracy
 from bench.workload.schedule import epoch_order
@@ -49,6 +50,7 @@ class Recorder:
     reason: str | None = None
     device_name: str | None = None
     phases: dict[str, float] = field(default_factory=dict)
+    compile_cache: CompileCache | None = None
     initial_train_loss: float | None = None
     initial_val_loss: float | None = None
     epochs: list[EpochRecord] = field(default_factory=list)
@@ -257,10 +259,12 @@ def set_up(engine: Engine, split: Split, conditions: Conditions, recorder: Recor
 
 
 def first_step(engine: Engine, conditions: Conditions, recorder: Recorder) -> None:
-    """Trace and compile, by one step of every batch shape; back at the initial weights afterwards."""
+    """Trace and compile (or load), by one step of every batch shape; back at the initial weights afterwards."""
+    kept = kept_programs(engine)
     with phase("first_step_s", conditions, recorder):
         engine.warm_up()
         engine.synchronize()
+    recorder.compile_cache = compile_cache(engine, kept)
     engine.reset(starting_weights(conditions))
 
 

@@ -1,5 +1,8 @@
 """The memory pass: what training itself needs, measured in a process that is never timed.
 
+A compiler needs far more memory than training does. So the pass comes after the timing run, loads what that one
+compiled, and is taken again where it had to compile itself (see ``supervisor``).
+
 Two figures: how far the resident set rises above its baseline while the first steps and one epoch train, and the
 framework's own allocator figure for another epoch. The baseline is the process with model and data in place, in which
 the framework has met its first step already, at batch size 1 with an engine of its own: what it makes once (thread
@@ -21,7 +24,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.engines.base import Engine, FloatArray, MemoryPeak, Order
-from bench.records import MemoryRecord
+from bench.records import CompileCache, MemoryRecord
 from bench.run.measure import Conditions, Recorder, first_step, set_up, start_engine
 from bench.workload.data import Split
 from bench.workload.schedule import epoch_order
@@ -29,6 +32,9 @@ from bench.workload.schedule import epoch_order
 # mallopt(3): parameters of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _THRESHOLD_BYTES = 65_536
+
+ONE_ROW_CACHE = "one-row"
+"""Beside the cells' folders of compiled programs: the step of one row is the same for all cells of a loop."""
 
 
 @dataclass(frozen=True)
@@ -98,15 +104,20 @@ class OneEpoch:
 def measure_memory(
     engine: Engine, split: Split, conditions: Conditions, recorder: Recorder, *, isolation: str
 ) -> MemoryRecord:
-    """Trains one epoch for the resident set and another for the framework's allocator."""
+    """Trains one epoch for the resident set and another for the framework's allocator.
+
+    ``recorder.compile_cache`` is ``cold`` where anything was compiled that a later pass would load.
+    """
     rss = ResidentSet()
     reason = rss.why_not() or return_freed_memory_at_once()
-    meet_first_step(engine, split, conditions)
+    met = meet_first_step(engine, split, conditions)
     set_up(engine, split, conditions, recorder)
     if reason is None:
         rss.reset_peak()
     baseline_bytes = rss.current_bytes() if reason is None else None
     first_step(engine, conditions, recorder)
+    if met is CompileCache.COLD:
+        recorder.compile_cache = met
     engine.train(OneEpoch(engine, conditions))
     peak_bytes = rss.peak_bytes() if reason is None else None
     allocator = _allocator_peak(engine, conditions)
@@ -124,13 +135,27 @@ def measure_memory(
     )
 
 
-def meet_first_step(engine: Engine, split: Split, conditions: Conditions) -> None:
-    """Takes one step at batch size 1 with a second engine of the same kind, and forgets it."""
+def meet_first_step(engine: Engine, split: Split, conditions: Conditions) -> CompileCache | None:
+    """Takes one step at batch size 1 with a second engine of the same kind, and forgets it.
+
+    Returns:
+        Where that engine's programs came from.
+    """
     one_row = replace(conditions.cell.data, n_train=1)
-    setup = replace(engine.setup, cell=replace(conditions.cell, data=one_row, batch_size=1))
-    scout = type(engine)(setup)
+    cache = _one_row_cache(engine.setup.cache_folder)
+    setup = replace(engine.setup, cell=replace(conditions.cell, data=one_row, batch_size=1), cache_folder=cache)
+    scout, recorder = type(engine)(setup), Recorder()
     one = Conditions(cell=setup.cell, round_=conditions.round_, clock=conditions.clock, alive=conditions.alive)
-    start_engine(scout, split._replace(x_train=split.x_train[:1], y_train=split.y_train[:1]), one, Recorder())
+    start_engine(scout, split._replace(x_train=split.x_train[:1], y_train=split.y_train[:1]), one, recorder)
+    return recorder.compile_cache
+
+
+def _one_row_cache(cells_own: Path | None) -> Path | None:
+    if cells_own is None:
+        return None
+    folder = cells_own.with_name(ONE_ROW_CACHE)
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def _rise(baseline: int | None, peak: int | None, reason: str | None) -> tuple[int | None, str | None]:

@@ -62,7 +62,7 @@ def work(request: RunRequest, *, isolation: str) -> None:
     environment: dict[str, Any] = {}
     try:
         cell = Cell.from_plain(request.cell)
-        engine = make_engine(cell, request.round)
+        engine = make_engine(cell, request.round, request.cache_folder)
         recorder.phases["start_s"] = (time.perf_counter_ns() - request.requested_ns) / 1e9
         memory = _pass(request, cell, engine, recorder, isolation)
         environment = engine.environment()
@@ -89,8 +89,8 @@ def _pass(request: RunRequest, cell: Cell, engine: Engine, recorder: Recorder, i
     return None
 
 
-def make_engine(cell: Cell, round_: int) -> Engine:
-    """The engine of a cell.
+def make_engine(cell: Cell, round_: int, cache_folder: str | None = None) -> Engine:
+    """The engine of a cell; the folder for its compiled programs is made where it keeps any.
 
     Raises:
         Unavailable: its framework cannot be imported.
@@ -100,7 +100,10 @@ def make_engine(cell: Cell, round_: int) -> Engine:
     except ImportError as error:
         raise Unavailable(f"{cell.framework} cannot be imported by {sys.executable}: {error}") from error
     lr = learning_rate(cell.optimizer, cell.lr_policy, cell.batch_size)
-    return engine_class(Setup(cell=cell, lr=lr, native_seed=cell.seed * 1_000_003 + round_))
+    cache = Path(cache_folder) if cache_folder is not None and engine_class.compilation == "cached" else None
+    if cache is not None:
+        cache.mkdir(parents=True, exist_ok=True)
+    return engine_class(Setup(cell=cell, lr=lr, native_seed=cell.seed * 1_000_003 + round_, cache_folder=cache))
 
 
 def status_of(error: Exception) -> Status:
@@ -155,6 +158,7 @@ def write_outcome(
         reason=recorder.reason,
         device_name=recorder.device_name,
         phases=recorder.phase_times(),
+        compile_cache=recorder.compile_cache,
         initial_train_loss=_finite(recorder.initial_train_loss),
         initial_val_loss=_finite(recorder.initial_val_loss),
         step_stride=step_stride(cell),

@@ -65,6 +65,11 @@ class SweepFolder:
         return self.path / "data"
 
     @property
+    def cache(self) -> Path:
+        """Compiled programs of a sweep that is under way, a folder per cell and one of the memory passes; derived."""
+        return self.path / "cache"
+
+    @property
     def runs(self) -> Path:
         """All run folders."""
         return self.path / "runs"
@@ -92,6 +97,10 @@ class SweepFolder:
     def run(self, cell_id: str, round_: int) -> RunFolder:
         """The folder of one run."""
         return RunFolder(self.runs / cell_id / f"r{round_}")
+
+    def cell_cache(self, cell_id: str) -> Path:
+        """Compiled programs of one cell: shared with no other, so its first run is cold, and one process writes."""
+        return self.cache / cell_id
 
     def run_folders(self) -> list[RunFolder]:
         """Every run folder there is, in a fixed order."""

@@ -6,6 +6,7 @@ launched, and builds the report. ``run_job`` is one of its runs: it needs the fo
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -60,6 +61,8 @@ def conduct(plan: Plan, launch: Launch, *, overrides: Sequence[str], show: Show 
         record = _prepare(plan, folder, overrides, console)
         try:
             statuses = _run_rounds(plan, folder, record, launch)
+            # Of no use to a sweep that has finished. One that was interrupted keeps them, to go on from.
+            shutil.rmtree(folder.cache, ignore_errors=True)
         finally:
             # Also after Ctrl-C: what was measured is kept, and its report is what the user gets for it.
             close_templates()

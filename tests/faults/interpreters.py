@@ -45,6 +45,11 @@ LEAVE_CHILD = "(child := os.fork()) or time.sleep(3600); print('left', child, fl
 WORK_FOR_3_S = "calls == 5 and [None for _ in iter(lambda: time.process_time() < 3.0, False)]"
 SPIN = "[0 for _ in iter(int, 1)]"
 STOP = "os.kill(os.getpid(), signal.SIGSTOP)"
+# No fault: an engine that keeps its programs, one for every batch size.
+KEEP_PROGRAMS = (
+    "Engine.compilation, warm_up = 'cached', Engine.warm_up; Engine.warm_up = lambda self: (warm_up(self), "
+    "(self.setup.cache_folder / f'{self.cell.batch_size}.program').touch())"
+)
 PRINT = "print('words of the engine', flush=True)"
 
 

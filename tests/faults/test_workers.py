@@ -14,8 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench.cell import BudgetSpec, Cell, DataSpec, OptimizerSpec, ProtocolSpec
-from bench.records import PlannedCell, RunResult, Status
+from bench.records import CompileCache, PlannedCell, RunRequest, RunResult, Status
 from bench.run import supervisor
+from bench.run.attempt import Attempt, attempt
+from bench.run.memory import ONE_ROW_CACHE
 from bench.run.processes import Template
 from bench.run.supervisor import close_templates, record_unavailable, run_cell
 from bench.store.layout import SweepFolder
@@ -81,6 +83,51 @@ def test_a_run_is_recorded_whole(folder: SweepFolder, isolation: str) -> None:
     assert trace["batch_samples"][-3:] == [16, 16, 8]
     assert [event["event"] for event in events(folder)] == ["run_started", "run_finished"]
     assert events(folder)[-1]["samples_per_s"] > 0
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+def test_the_first_run_of_a_cell_is_cold_and_later_ones_are_warm(
+    folder: SweepFolder, tmp_path: Path, isolation: str
+) -> None:
+    python = faults.faulty_python(tmp_path / "keeps", faults.KEEP_PROGRAMS, method="worker.make_engine", after=0)
+    cells = [
+        make_cell(batch_size=size, protocol={"isolation": isolation, "memory": True}, python=python) for size in (8, 16)
+    ]
+    seen = [[run(folder, cell, round_=round_).compile_cache for cell in cells] for round_ in (0, 1, 2)]
+    assert seen == [[CompileCache.COLD] * 2, [CompileCache.WARM] * 2, [CompileCache.WARM] * 2]
+    programs = [{path.name for path in folder.cell_cache(cell.id).iterdir()} for cell in cells]
+    assert programs == [{"8.program"}, {"16.program"}]
+
+
+def test_a_memory_pass_that_had_to_compile_is_taken_again(
+    folder: SweepFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = faults.faulty_python(tmp_path / "keeps", faults.KEEP_PROGRAMS, method="worker.make_engine", after=0)
+    cells = [make_cell(batch_size=size, protocol={"memory": True}, python=python) for size in (8, 16)]
+    kinds: list[str] = []
+
+    def watched(request: RunRequest, *files: Path) -> Attempt:
+        kinds.append(request.kind)
+        return attempt(request, *files)
+
+    monkeypatch.setattr(supervisor, "attempt", watched)
+    results = [run(folder, cell) for cell in cells]
+    # The step of one row, which a memory pass begins with, is compiled once for both cells.
+    assert kinds == ["timing", "memory", "memory", "timing", "memory"]
+    assert {path.name for path in (folder.cache / ONE_ROW_CACHE).iterdir()} == {"1.program"}
+    assert all(result.memory.peak_rss_bytes for result in results)
+    assert [result.compile_cache for result in results] == [CompileCache.COLD] * 2
+
+
+def test_a_first_round_begun_again_finds_no_programs_of_the_run_that_was_cut_short(folder: SweepFolder) -> None:
+    cell = make_cell()
+    left = folder.cell_cache(cell.id) / "16.program"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    run(folder, cell, round_=1)
+    assert left.exists()
+    assert run(folder, cell, round_=0).compile_cache is CompileCache.NOTHING
+    assert not left.exists()
 
 
 def test_a_run_leaves_the_files_of_the_design_and_no_others(folder: SweepFolder) -> None:

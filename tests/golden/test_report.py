@@ -19,7 +19,8 @@ SILENT = {"style", "text", "desc"}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> SweepFolder:
-    made = make_sweep(tmp_path_factory.mktemp("golden") / "golden", batch_sizes=(1, 32, "full"))
+    loops = ("idiomatic", "fastest", "fused")
+    made = make_sweep(tmp_path_factory.mktemp("golden") / "golden", batch_sizes=(1, 32, "full"), loops=loops)
     build_report(made)
     return made
 

@@ -95,6 +95,23 @@ def test_settings_of_the_sweeper_itself_do_not_disturb_the_jobs(jobs: list[tuple
     ]
 
 
+def test_compiled_programs_go_when_the_sweep_has_finished_and_stay_when_it_was_cut_short(
+    jobs: list[tuple[int, int, str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    recorded: RunJob = vars(app)["run_job"]
+
+    def compiling(folder: SweepFolder, cell_id: str, **settings: Any) -> RunResult:
+        folder.cell_cache(cell_id).mkdir(parents=True, exist_ok=True)
+        if folder.name == "cut" and settings["round_"] == 1:
+            raise KeyboardInterrupt
+        return recorded(folder, cell_id, **settings)
+
+    monkeypatch.setattr(app, "run_job", compiling)
+    for name, code, kept in (("whole", 0, False), ("cut", 130, True)):
+        assert app.main([*SETTINGS, f"sweep.name={name}"]) == code
+        assert (tmp_path / "results" / name / "cache").exists() is kept
+
+
 def test_a_failed_run_is_exit_3_and_a_missing_target_is_not(
     jobs: list[tuple[int, int, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

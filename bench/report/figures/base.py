@@ -34,12 +34,14 @@ class DataTable:
         rows: the cells, formatted.
         text_columns: how many of the columns, from the left, hold words.
         left_out: rows that were too many to print.
+        file: the table that has them all.
     """
 
     headers: Sequence[str]
     rows: Sequence[Sequence[str]]
     text_columns: int = 1
     left_out: int = 0
+    file: str = "cells"
 
 
 @dataclass(frozen=True)

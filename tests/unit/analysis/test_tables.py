@@ -1,4 +1,4 @@
-"""The five tables: their contracts, where their numbers come from, and what becomes of missing and damaged runs."""
+"""The six tables: their contracts, where their numbers come from, and what becomes of missing and damaged runs."""
 
 from __future__ import annotations
 
@@ -57,7 +57,10 @@ CHECKS = {
     "p_holm": share,
     "phase": pandera.Check.isin(["training", "steady"]),
     "timed_phase": pandera.Check.isin(["steady", "training", "mixed"]),
-    "verdict": pandera.Check.isin(["faster", "slower", "tie", "inconclusive"]),
+    "verdict": pandera.Check.isin(["faster", "slower", "tie", "inconclusive", "at once", "later", "never"]),
+    "compile_cache": pandera.Check.isin(["cold", "warm", "anew", "nothing"]),
+    "start": pandera.Check.isin(["cold", "warm"]),
+    "after_steps_low": pandera.Check.ge(0),
 }
 NEVER_NULL = {
     "cell_id", "framework", "loop", "device", "batch_size", "batch_size_label", "n_train", "status", "round", "lr",
@@ -104,6 +107,13 @@ CONTRACTS = {
         ratio="high",
         p="p_holm",
     ),
+    "payoffs": contract(
+        columns.PAYOFFS,
+        ["cell_id", "other_cell_id", "start"],
+        after_steps_low="after_steps",
+        after_steps="after_steps_high",
+        n_starts="n_rounds",
+    ),
 }
 
 
@@ -128,15 +138,20 @@ def test_the_promised_columns_are_there(tables: Tables) -> None:
         ("cells", "samples_per_s_low", "interval_reason"),
         ("cells", "time_to_target_s", "steps_to_target_reason"),
         ("cells", "time_to_target_s_low", "time_to_target_interval_reason"),
+        ("cells", "first_step_cold_s", "first_step_cold_reason"),
+        ("cells", "first_step_warm_s", "first_step_warm_reason"),
         ("cells", "peak_rss_bytes", "rss_reason"),
         ("cells", "device_peak_bytes", "device_peak_reason"),
         ("cells", "parity", "parity_reason"),
         ("runs", "samples_per_s", "samples_per_s_reason"),
         ("runs", "time_to_target_s", "steps_to_target_reason"),
+        ("runs", "compile_cache", "compile_cache_reason"),
         ("runs", "peak_rss_bytes", "rss_reason"),
         ("runs", "device_peak_bytes", "device_peak_reason"),
         ("runs", "parity", "parity_reason"),
         ("comparisons", "low", "reason"),
+        ("payoffs", "after_steps", "reason"),
+        ("payoffs", "after_steps_low", "interval_reason"),
     ],
 )
 def test_a_null_has_its_reason_and_a_value_has_none(tables: Tables, table: str, value: str, reason: str) -> None:
@@ -234,6 +249,41 @@ def test_a_censored_run_counts_as_later_than_any_other(tmp_path: Path) -> None:
     assert (cell["n_reached"], cell["n_censored"]) == (3, 2)
     assert cell["time_to_target_s"] == times.iloc[2]
     assert cell["time_to_target_interval_reason"] == "2 of 5 runs did not reach the target"
+
+
+def test_cold_and_warm_first_steps_are_told_apart(tmp_path: Path) -> None:
+    folder = make_sweep(tmp_path / "s", batch_sizes=(32,), loops=("eager", "fused"), devices=("cpu",), failures=False)
+    tables = build_tables(folder)
+    cells = {(str(row["framework"]), str(row["loop"])): row for _, row in tables.cells.iterrows()}
+    runs = tables.runs[(tables.runs["framework"] == "pytorch") & (tables.runs["loop"] == "fused")].sort_values("round")
+    first = runs["first_step_s"].to_numpy()
+    cached = cells["pytorch", "fused"]
+    assert cached["first_step_cold_s"] == first[0]
+    assert cached["first_step_warm_s"] == pytest.approx(np.median(first[1:]))
+    assert cached["first_step_s"] == pytest.approx(np.median(first))
+    for loop, why in (("fused", "compiled anew in every run"), ("eager", "nothing to compile")):
+        cell = cells["keras", loop]
+        reasons = (cell["first_step_cold_reason"], cell["first_step_warm_reason"])
+        assert reasons == (f"{why}: see first_step_s",) * 2
+
+
+def test_a_start_that_no_measured_run_had_is_said(tmp_path: Path) -> None:
+    folder = small(tmp_path, rounds=2, loops=["fused"], batch_sizes=[32])
+    first, second = read_results(folder)
+    write_result(folder.run(first.cell_id, 0), dataclasses.replace(first, status=Status.CRASHED, reason="gone"))
+    cell = build_tables(folder).cells.iloc[0]
+    assert cell["first_step_cold_reason"] == "no measured run was cold"
+    assert cell["first_step_warm_s"] == second.phases.first_step_s
+
+
+def test_runs_of_the_first_version_have_no_word_on_the_cache(tmp_path: Path) -> None:
+    folder = small(tmp_path, batch_sizes=[32])
+    (result,) = read_results(folder)
+    old = dataclasses.replace(result, schema_version=1, compile_cache=None)
+    write_result(folder.run(result.cell_id, 0), old)
+    tables = build_tables(folder)
+    assert tables.runs["compile_cache_reason"].tolist() == ["recorded before there was a cache"]
+    assert tables.cells["first_step_warm_reason"].tolist() == ["recorded before there was a cache: see first_step_s"]
 
 
 def test_memory_is_that_of_the_pass_in_the_first_round(tables: Tables) -> None:

@@ -10,11 +10,19 @@ from bench.plan.estimate import _COSTS, calibrate, estimate_s
 from bench.plan.plan import Plan, make_plan
 
 
-def plan(rounds: int = 1, epochs: int = 10, device: str = "cpu", memory: bool = False, **framework: str) -> Plan:
+def plan(
+    rounds: int = 1,
+    epochs: int = 10,
+    device: str = "cpu",
+    memory: bool = False,
+    loop: str = "idiomatic",
+    **framework: str,
+) -> Plan:
     points = [
         read_config(
             {
                 "framework": framework or {"name": "pytorch"},
+                "loop": {"name": loop},
                 "device": {"name": device},
                 "batch_size": size,
                 "budget": {"epochs": epochs},
@@ -50,6 +58,25 @@ def test_the_memory_pass_is_paid_in_the_first_round_only() -> None:
         for rounds in (1, 5)
     ]
     assert cost[0] == pytest.approx(cost[1])
+
+
+def test_what_a_cache_keeps_is_compiled_once_per_cell_whatever_the_rounds() -> None:
+    def of_compiling(rounds: int, memory: bool = False) -> float:
+        """What compiling adds for three cells."""
+        known = _COSTS["pytorch"]
+        plans = plan(rounds, memory=memory, loop="fused")
+        whole = estimate_s(plans, slowness=1)
+        loops = {"fused": replace(known.loops["fused"], compile_s=0.0)}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(_COSTS, "pytorch", replace(known, loops=loops))
+            return whole - estimate_s(plans, slowness=1)
+
+    cost = _COSTS["pytorch"].loops["fused"]
+    assert cost.compile_s > 0
+    assert of_compiling(rounds=1) == pytest.approx(3 * cost.compile_s)
+    assert of_compiling(rounds=5) == pytest.approx(3 * cost.compile_s)
+    # The first memory pass compiles the step of one row that all of them begin with, and is taken again.
+    assert of_compiling(rounds=5, memory=True) == pytest.approx(4 * cost.compile_s + cost.run_s)
 
 
 def test_an_unknown_loop_is_estimated_too_and_nothing_takes_no_time() -> None:

@@ -18,6 +18,7 @@ UNITS = {
     "throughput": ["throughput (samples/s)", "batch size (samples per step; full = 1,000)"],
     "speed_ratio": ["PyTorch / Keras (ratio of samples/s)", "batch size (samples per step; full = 1,000)"],
     "step_time": ["step time (s)", "batch size (samples per step; full = 1,000)"],
+    "payoff": ["first step (s)", "epochs until it has paid for itself", "batch size (samples per step; full = 1,000)"],
     "target": ["time to target (s)", "steps to target (updates of the weights)"],
     "loss_curves": ["training loss (nats)", "steps (updates)", "epochs", "training time (s)"],
     "memory": ["peak memory (bytes)", "batch size (samples per step)"],

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from bench.cell import BudgetSpec, Cell, DataSpec, OptimizerSpec
 from bench.engines import catalogue
+from bench.engines.reference import ReferenceEager
 from bench.errors import Unavailable
 from bench.records import EpochRecord, RunRequest, Status, to_plain
 from bench.run import measure as measuring
@@ -141,6 +142,18 @@ def test_a_framework_that_cannot_be_imported_is_unavailable(tmp_path: Path, monk
         worker.make_engine(make_cell(), 0)
     worker.work(make_request(tmp_path, make_cell()), isolation="spawn")
     assert json.loads((tmp_path / worker.OUTCOME).read_text())["status"] == "unavailable"
+
+
+@pytest.mark.parametrize(("compilation", "kept"), [("cached", True), ("anew", False), ("nothing", False)])
+def test_only_an_engine_that_keeps_programs_gets_a_folder_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compilation: str, kept: bool
+) -> None:
+    monkeypatch.setattr(ReferenceEager, "compilation", compilation)
+    folder = tmp_path / "cache" / "a-cell"
+    engine = worker.make_engine(make_cell(), 0, str(folder))
+    assert engine.setup.cache_folder == (folder if kept else None)
+    assert folder.is_dir() is kept
+    assert worker.make_engine(make_cell(), 0).setup.cache_folder is None
 
 
 def test_signs_of_life_are_rare(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.errors import StorageError, UsageError
-from bench.records import SCHEMA_VERSION, MemoryRecord, PhaseTimes, RunResult, Status
+from bench.records import SCHEMA_VERSION, CompileCache, MemoryRecord, PhaseTimes, RunResult, Status
 from bench.store.layout import RunFolder, SweepFolder
 from bench.store.reader import read_cell, read_result, read_results, read_sweep
 from bench.store.writer import write_json, write_result
@@ -38,6 +38,7 @@ results = st.builds(
     target_loss=seconds,
     import_s=seconds,
     phases=st.builds(PhaseTimes, start_s=seconds, training_s=seconds, steady_s=seconds),
+    compile_cache=st.none() | st.sampled_from(CompileCache),
     initial_train_loss=seconds,
     memory=st.builds(MemoryRecord, peak_rss_bytes=count, rss_reason=text, device_peak_bytes=count),
     environment=st.dictionaries(st.text(max_size=5), st.none() | st.booleans() | st.integers() | st.text(max_size=5)),
@@ -100,6 +101,16 @@ def test_files_of_others_are_no_runs(folder: SweepFolder) -> None:
 def test_no_sweep_here_is_wrong_usage(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"holds no sweep(.|\n)*bench sweep"):
         read_sweep(SweepFolder(tmp_path))
+
+
+def test_records_of_the_first_version_are_read_and_know_no_cache(folder: SweepFolder) -> None:
+    run = folder.run_folders()[0]
+    plain = json.loads(run.result.read_text()) | {"schema_version": 1}
+    del plain["compile_cache"]
+    write_json(run.result, plain)
+    result = read_result(run)
+    assert result is not None
+    assert (result.schema_version, result.compile_cache) == (1, None)
 
 
 def test_a_newer_record_is_refused_naming_both_versions(folder: SweepFolder) -> None:
