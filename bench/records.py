@@ -3,6 +3,7 @@
 History of the format (``SCHEMA_VERSION``):
 
 1. First version.
+2. The parity gate: ``RunResult.parity`` is a ``ParityRecord`` (it was always null), ``PhaseTimes.parity_s``.
 
 Everything here is the standard library alone, because workers run in interpreters that may hold nothing but a
 framework and NumPy. Records hold raw times; medians, intervals and ratios are derived by ``bench.analysis``.
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Status(StrEnum):
@@ -54,6 +55,7 @@ class PhaseTimes:
         build_s: opening the device, model and optimizer.
         data_to_device_s: moving the data set.
         first_step_s: one step of every batch shape: trace and compile.
+        parity_s: the parity gate, the reference's own steps included.
         training_s: sum of the training windows.
         evaluation_s: evaluation between the training windows.
         steady_s: sum of the steady windows.
@@ -63,6 +65,7 @@ class PhaseTimes:
     build_s: float | None = None
     data_to_device_s: float | None = None
     first_step_s: float | None = None
+    parity_s: float | None = None
     training_s: float | None = None
     evaluation_s: float | None = None
     steady_s: float | None = None
@@ -115,6 +118,33 @@ class MemoryRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ParityRecord:
+    """The parity gate: steps that the engine trained beside the float64 reference before anything was timed.
+
+    All distances are the largest |loss - reference's loss| / max(1, |reference's loss|) over the steps compared.
+
+    Attributes:
+        difference: of the engine.
+        step: where it was largest, from 0.
+        steps: steps compared: those in which the reference's losses were numbers.
+        bar: what the difference may not exceed; None where nothing was asked (``defaults=framework``).
+        control: of the reference itself in the engine's number format: what rounding does.
+        flips: of the reference with every undecided ReLU gate on its other side; None where its loss was no number.
+        undecided: ReLU gates whose side rounding decided.
+        reason: why ``difference`` is None.
+    """
+
+    difference: float | None = None
+    step: int | None = None
+    steps: int = 0
+    bar: float | None = None
+    control: float | None = None
+    flips: float | None = None
+    undecided: int = 0
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class WorkerOutcome:
     """What a worker writes of itself (``outcome.json``), next to ``trace.npz`` with its steps and epochs.
 
@@ -131,6 +161,7 @@ class WorkerOutcome:
     step_stride: int = 1
     environment: dict[str, Any] = field(default_factory=dict)
     memory: MemoryRecord | None = None
+    parity: ParityRecord | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +182,7 @@ class RunResult:
         target_loss: the training loss to reach; None where the sweep has none.
         import_s: the framework's import, paid once by the template; None for ``spawn`` (it is in ``start_s``).
         memory_wall_s: wall time of the memory pass.
-        parity: largest per-step loss difference against the reference; None until a parity gate ran.
+        parity: what the parity gate found; None where none ran to its end.
         parity_reason: why that is None.
     """
 
@@ -176,7 +207,7 @@ class RunResult:
     memory: MemoryRecord = MemoryRecord()
     memory_wall_s: float | None = None
     environment: dict[str, Any] = field(default_factory=dict)
-    parity: float | None = None
+    parity: ParityRecord | None = None
     parity_reason: str | None = "no parity gate ran"
 
 
