@@ -128,7 +128,7 @@ class ParityRecord:
         step: where it was largest, from 0.
         steps: steps compared: those in which the reference's losses were numbers.
         bar: what the difference may not exceed; None where nothing was asked (``defaults=framework``).
-        control: of the reference itself in the engine's number format: what rounding does.
+        control: of the reference itself in the engine's number format: what rounding alone does.
         flips: of the reference with every undecided ReLU gate on its other side; None where its loss was no number.
         undecided: ReLU gates whose side rounding decided.
         reason: why ``difference`` is None.
