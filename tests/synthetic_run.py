@@ -80,7 +80,7 @@ def synthetic_run(
         memory_wall_s=0.4 if round_ == 0 else None,
         environment={"threads": 1, "framework_version": "0.0", "onednn": True, "jit_compile": False},
         parity=_parity(cell, round_, status),
-        parity_reason=None if _is_gated(cell, status) else f"the run ended {status.value} before the gate did",
+        parity_reason=None if _is_gated(cell, status) else _why_no_gate(cell, status),
     )
     return result, _trace_of(cell, status, losses, evaluations, windows_ns)
 
@@ -102,6 +102,12 @@ def _phases(
     )
 
 
+def _why_no_gate(cell: Cell, status: Status) -> str:
+    if cell.protocol.parity_steps == 0:
+        return "protocol.parity_steps is 0: the gate is off"
+    return f"the run ended {status.value} before the gate did"
+
+
 def _is_gated(cell: Cell, status: Status) -> bool:
     return cell.protocol.parity_steps > 0 and (status.measured or status in (Status.DIVERGED, Status.INVALID))
 
@@ -114,14 +120,14 @@ def _parity(cell: Cell, round_: int, status: Status) -> ParityRecord | None:
     rng = np.random.default_rng([7, cell.seed, round_, *cell.id.encode()])
     size = 6e-8 + 1.5e-7 / math.sqrt(cell.batch_size)
     control, engine = size * rng.lognormal(0.0, 0.2, 2)
-    flipped = cell.batch_size >= 256
+    flipped = cell.batch_size == 256
     return ParityRecord(
         difference=2.5e-4 if status is Status.INVALID else float(engine),
         step=7,
         steps=cell.protocol.parity_steps,
-        bar=5e-6 if cell.defaults == "pinned" else None,
+        bar=(9e-6 if flipped else 5e-6) if cell.defaults == "pinned" else None,
         control=float(control),
-        flips=1e-6 if flipped else 0.0,
+        flips=4.5e-6 if flipped else 0.0,
         undecided=3 if flipped else 0,
     )
 

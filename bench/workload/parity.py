@@ -147,7 +147,8 @@ class Reference:
     @property
     def steps(self) -> int:
         """Steps in which the exact training and the controls had numbers for losses: those one can compare."""
-        finite = np.isfinite([t.losses for t in (self.exact, *self.controls)]).all(axis=0)
+        losses = np.array([t.losses for t in (self.exact, *self.controls)])
+        finite: NDArray[np.bool_] = np.isfinite(losses).all(axis=0)
         return len(finite) if finite.all() else int(np.argmin(finite))
 
     def difference(self, losses: LossArray) -> Difference:
@@ -195,10 +196,10 @@ def renumbered(weights: Weights, numbering: Numbering) -> Weights:
 
 
 def from_the_end(n: int) -> NDArray[np.int64]:
-    """n - 1 down to 0."""
+    """From n - 1 down to 0."""
     return np.arange(n - 1, -1, -1)
 
 
 def from_the_middle(n: int) -> NDArray[np.int64]:
-    """n // 2 up to n - 1, then those before."""
+    """From n // 2 up to n - 1, then those before."""
     return np.roll(np.arange(n), -(n // 2))
