@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.records import Status
+from bench.analysis.caveats import voided
 from bench.report import format as fmt
 from bench.report.figures.base import row_of_most
 from bench.report.figures.datatables import size_of
@@ -22,8 +22,7 @@ def gated(cells: pd.DataFrame) -> pd.DataFrame:
 
 def failed(view: View) -> pd.DataFrame:
     """Cells that the gate voids: their reason stands in the record, and they count nowhere."""
-    looked_at = gated(view.cells)
-    return looked_at[looked_at["status"] == Status.INVALID.value]
+    return view.cells[voided(view.cells)]
 
 
 def summary(view: View) -> str:

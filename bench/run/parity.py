@@ -106,16 +106,16 @@ def judge(cell: Cell, reference: Reference, losses: LossArray) -> Verdict:
 
     Under ``defaults=framework`` the arithmetic is meant to differ: the difference is recorded, and nothing is asked.
     """
-    trained = len(reference.exact.losses)
+    bar, trained = reference.bar if cell.defaults == "pinned" else None, len(reference.exact.losses)
     if len(losses) != trained:
         reason = f"it made {len(losses)} of {trained} steps"
-        return Verdict(ParityRecord(reason=reason), f"not the reference's training: {reason}")
+        return Verdict(ParityRecord(bar=bar, reason=reason), f"not the reference's training: {reason}")
     found, flips = reference.difference(losses), reference.flips
     record = ParityRecord(
         difference=found.value if found.step is not None and math.isfinite(found.value) else None,
         step=found.step,
         steps=reference.steps,
-        bar=reference.bar if cell.defaults == "pinned" else None,
+        bar=bar,
         control=reference.rounding,
         flips=flips if math.isfinite(flips) else None,
         undecided=reference.exact.undecided,

@@ -8,7 +8,7 @@ from matplotlib.figure import SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from bench.records import Status
+from bench.analysis.caveats import voided
 from bench.report import format as fmt
 from bench.report import parity, style
 from bench.report.figures.base import (
@@ -61,7 +61,7 @@ def _draw_panel(axes: Axes, panel: Panel, view: View, *, width_in: float) -> Non
     for family, cells in panel.families():
         # Zero has no place on a log axis, and no number is beyond it: both lie on its edge.
         shown = cells.assign(parity=floats(cells["parity"]).fillna(high).clip(low, high))
-        wrong = shown["status"] == Status.INVALID.value
+        wrong = voided(cells)
         runs = view.runs[view.runs["cell_id"].isin(cells["cell_id"][~wrong])]
         runs_behind(axes, family, runs.assign(parity=floats(runs["parity"]).clip(low, high)), "parity")
         draw_curve(axes, family, shown[~wrong], "parity")
@@ -126,7 +126,7 @@ def _explanations(panels: list[Panel]) -> list[Line2D]:
     bars = pd.concat([floats(panel.cells["parity_bar"]) for panel in panels])
     raised = note_handle("bar, raised by rounding", linestyle="none", marker="_", markersize=11, color=style.INK)
     cross = note_handle("not the same: invalid", linestyle="none", marker="x", markersize=7, color=style.INK)
-    wrong = (cells["status"] == Status.INVALID.value).any()
+    wrong = voided(cells).any()
     return [dot, control, *([raised] if (bars > _RAISED * bars.min()).any() else []), *([cross] if wrong else [])]
 
 
