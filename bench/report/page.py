@@ -16,6 +16,7 @@ from bench.report.completeness import Ending, Matrix
 from bench.report.costs import Cost
 from bench.report.figures import BATCH_LOSS, PARITY
 from bench.report.gallery import Exhibit
+from bench.report.parity import Gate
 from bench.report.story import Advice, Answer
 from bench.report.view import View, budget_label, framework_label, workload_label
 
@@ -52,6 +53,7 @@ class Page:
     batch_loss: Exhibit
     same_training: Exhibit
     parity: str
+    gate: Gate | None
     numeric_flags: Sequence[tuple[str, str]]
     is_tutorial: bool
     protocol: ProtocolSpec
@@ -97,6 +99,7 @@ def page_of(view: View, shown: Sequence[Exhibit]) -> Page:
         batch_loss=_named(shown, BATCH_LOSS.name),
         same_training=_named(shown, PARITY.name),
         parity=parity.summary(view),
+        gate=parity.gate(view),
         numeric_flags=parity.flags(view),
         is_tutorial=any(plan["data"]["name"] == _TUTORIAL for plan in view.plans.values()),
         protocol=_protocol(view),

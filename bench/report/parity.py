@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -11,8 +13,27 @@ from bench.report import format as fmt
 from bench.report.figures.base import row_of_most
 from bench.report.figures.datatables import size_of
 from bench.report.view import View
+from bench.workload.parity import BARS, CONTROL_MARGIN, FLIP_MARGIN, MAX_ROWS
 
 _MOST_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What the gate asks, for the page's method; ``bars`` are number formats with their bars as text."""
+
+    bars: Sequence[tuple[str, str]]
+    control_margin: str
+    flip_margin: str
+    most_rows: int
+
+
+def gate(view: View) -> Gate | None:
+    """The gate of this sweep; None where no run had one."""
+    if gated(view.cells).empty:
+        return None
+    bars = [(dtype, fmt.scientific(bar)) for dtype, bar in BARS.items()]
+    return Gate(bars, fmt.setting(CONTROL_MARGIN), fmt.setting(FLIP_MARGIN), MAX_ROWS)
 
 
 def gated(cells: pd.DataFrame) -> pd.DataFrame:

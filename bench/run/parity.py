@@ -21,13 +21,8 @@ from bench.engines.base import Engine, FloatArray, Order
 from bench.records import ParityRecord
 from bench.workload.data import Split
 from bench.workload.network import Weights
-from bench.workload.parity import Difference, LossArray, Reference
+from bench.workload.parity import Difference, LossArray, Reference, planned_rows
 from bench.workload.schedule import batch_bounds, epoch_order
-
-MAX_ROWS = 65_536
-"""Rows a gate trains at most (50 steps up to batch 1,310): the reference takes some 3 microseconds for each."""
-
-MIN_STEPS = 2
 
 
 class Verdict(NamedTuple):
@@ -90,15 +85,6 @@ def check_parity(engine: Engine, split: Split, weights: Weights, round_: int, al
     finally:
         engine.shuffles_natively = natively
     return judge(engine.cell, reference, np.concatenate(epochs.losses))
-
-
-def planned_rows(n_train: int, batch_size: int, steps: int) -> list[int]:
-    """How many rows each order of a gate has: whole epochs, then full batches and the short last one."""
-    steps = min(steps, max(MIN_STEPS, MAX_ROWS // batch_size))
-    whole, rest = divmod(steps, -(-n_train // batch_size))
-    short = n_train % batch_size
-    part = rest * batch_size if rest < 2 or not short else (rest - 1) * batch_size + short
-    return [n_train] * whole + [part] * (rest > 0)
 
 
 def judge(cell: Cell, reference: Reference, losses: LossArray) -> Verdict:

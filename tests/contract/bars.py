@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from bench.cell import Cell, DataSpec, NetworkSpec, OptimizerSpec, ProtocolSpec
 from bench.workload.data import Split, generate
 from bench.workload.network import Weights, initial_weights
-from bench.workload.parity import Trajectory
 from bench.workload.schedule import batch_bounds, epoch_order
+from bench.workload.trajectory import Trajectory
 from tests.contract.case import FEATURES, HIDDEN, Kind
 
 LOSS_BARS = {"float32": 5e-6, "float64": 1e-12}

@@ -85,6 +85,8 @@ def test_a_sweep_without_a_gate_says_so_where_the_proof_would_be(tmp_path: Path)
     html = folder.report_html.read_text(encoding="utf-8")
     assert "No run of this sweep trained beside the reference: protocol.parity_steps is 0: the gate is off." in html
     assert not (folder.figures / "parity.svg").exists()
+    assert "<dt>Parity gate</dt>" not in html
+    assert "every run therefore trains its" not in html
 
 
 def test_batch_sizes_are_the_ticks(folder: SweepFolder) -> None:

@@ -9,14 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bench.cell import Cell, DataSpec, NetworkSpec, OptimizerSpec, ProtocolSpec
 from bench.engines.base import Engine, Epochs, FloatArray, Order, Setup
 from bench.engines.reference import ReferenceEager
-from bench.run import parity as module
-from bench.run.parity import Verdict, check_parity, planned_rows
+from bench.run.parity import Verdict, check_parity
 from bench.workload.data import generate
 from bench.workload.network import initial_weights
 from bench.workload.schedule import epoch_order
@@ -128,41 +125,6 @@ def test_every_step_is_a_sign_of_life() -> None:
     engine.load(split.x_train, split.y_train)
     check_parity(engine, split, weights, 0, lambda: signs.append(1))
     assert len(signs) >= 50
-
-
-@pytest.mark.parametrize(
-    ("n_train", "batch_size", "steps", "rows"),
-    [
-        (1000, 32, 50, [1000, 17 * 32 + 8]),  # 32 steps, then 17 full batches and the short one
-        (1000, 1, 50, [50]),
-        (1000, 1000, 3, [1000, 1000, 1000]),
-        (1000, 250, 5, [1000, 250]),  # no short batch to end in
-        (1000, 300, 5, [1000, 300]),  # the epoch has seen the short one
-        (1000, 300, 3, [300 + 300 + 100]),
-        (1000, 300, 1, [300]),
-        (100_000, 32_768, 50, [32_768 + 1_696]),  # two steps fill the bound on rows
-        (1_000_000, 1_000_000, 50, [1_000_000, 1_000_000]),  # never fewer than two
-        (1_000_000, 1_000_000, 1, [1_000_000]),  # but where fewer are asked for
-    ],
-)
-def test_planned_rows_by_hand(n_train: int, batch_size: int, steps: int, rows: list[int]) -> None:
-    assert planned_rows(n_train, batch_size, steps) == rows
-
-
-@given(st.integers(1, 200_000), st.integers(1, 200_000), st.integers(1, 200))
-def test_planned_orders_are_parts_of_epochs_that_show_every_shape_in_a_bounded_time(
-    n_train: int, batch_size: int, steps: int
-) -> None:
-    batch_size = min(batch_size, n_train)
-    rows, short = planned_rows(n_train, batch_size, steps), n_train % batch_size
-    assert all(part == n_train for part in rows[:-1])
-    assert 0 < rows[-1] <= n_train
-    assert rows[-1] % batch_size in (0, short)
-    made = sum(-(-part // batch_size) for part in rows)
-    assert made == min(steps, max(module.MIN_STEPS, module.MAX_ROWS // batch_size))
-    if made >= 2 and short:
-        assert any(part % batch_size == short for part in rows)
-    assert sum(rows) <= max(module.MAX_ROWS, 2 * batch_size)
 
 
 def _with(change: Callable[[Any], None]) -> type[ReferenceEager]:

@@ -10,19 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.cell import Cell, DataSpec, NetworkSpec, OptimizerSpec
-from bench.workload import parity
+from bench.workload import parity, trajectory
 from bench.workload.data import Split, generate
 from bench.workload.network import Weights, forward, initial_weights, loss_and_gradients
 from bench.workload.optimizer import make_optimizer
-from bench.workload.parity import (
-    Numbering,
-    Reference,
-    Trajectory,
-    difference,
-    from_the_end,
-    from_the_middle,
-    renumbered,
-)
+from bench.workload.parity import Reference, difference, planned_rows
+from bench.workload.trajectory import Numbering, Trajectory, from_the_end, from_the_middle, renumbered
 
 LR = 0.1
 ROWS = np.arange(3)
@@ -76,7 +69,7 @@ def test_a_batch_of_many_chunks_is_one_step(monkeypatch: pytest.MonkeyPatch) -> 
     cell = make_cell(dtype="float64")
     rows, whole, chunked = np.arange(11), Trajectory(cell, LR, start_of(cell)), Trajectory(cell, LR, start_of(cell))
     whole.step(split_of(cell), rows)
-    monkeypatch.setattr(parity, "CHUNK_ROWS", 4)  # 4, 4 and 3 rows: a mean of means would weigh the last too much
+    monkeypatch.setattr(trajectory, "CHUNK_ROWS", 4)  # 4, 4 and 3 rows: a mean of means would weigh the last too much
     chunked.step(split_of(cell), rows)
     assert chunked.losses == pytest.approx(whole.losses, rel=1e-14)
     for ours, theirs in zip(chunked.weights, whole.weights, strict=True):
@@ -95,8 +88,8 @@ def test_a_renumbered_network_is_the_same_function_and_comes_back_in_its_own_ord
     other, x = renumbered(weights, numbering), split_of(make_cell()).x_train
     assert not np.array_equal(other.hidden_kernel, weights.hidden_kernel)
     np.testing.assert_allclose(forward(other, x[:, numbering(x.shape[1])]), forward(weights, x), rtol=0, atol=1e-6)
-    trajectory = Trajectory(cell, LR, weights, dtype="float32", numbering=numbering)
-    for ours, theirs in zip(trajectory.weights, weights, strict=True):
+    seen = Trajectory(cell, LR, weights, dtype="float32", numbering=numbering)
+    for ours, theirs in zip(seen.weights, weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
@@ -207,3 +200,38 @@ def test_no_step_is_further_than_the_step_that_is_named(exact: list[float], data
     assert found.step is not None
     assert found.value == abs(seen[found.step] - exact[found.step]) / max(1.0, exact[found.step])
     assert all(abs(s - e) <= found.value * max(1.0, e) * (1 + 1e-12) for s, e in zip(seen, exact, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("n_train", "batch_size", "steps", "rows"),
+    [
+        (1000, 32, 50, [1000, 17 * 32 + 8]),  # 32 steps, then 17 full batches and the short one
+        (1000, 1, 50, [50]),
+        (1000, 1000, 3, [1000, 1000, 1000]),
+        (1000, 250, 5, [1000, 250]),  # no short batch to end in
+        (1000, 300, 5, [1000, 300]),  # the epoch has seen the short one
+        (1000, 300, 3, [300 + 300 + 100]),
+        (1000, 300, 1, [300]),
+        (100_000, 32_768, 50, [32_768 + 1_696]),  # two steps fill the bound on rows
+        (1_000_000, 1_000_000, 50, [1_000_000, 1_000_000]),  # never fewer than two
+        (1_000_000, 1_000_000, 1, [1_000_000]),  # but where fewer are asked for
+    ],
+)
+def test_planned_rows_by_hand(n_train: int, batch_size: int, steps: int, rows: list[int]) -> None:
+    assert planned_rows(n_train, batch_size, steps) == rows
+
+
+@given(st.integers(1, 200_000), st.integers(1, 200_000), st.integers(1, 200))
+def test_planned_orders_are_parts_of_epochs_that_show_every_shape_in_a_bounded_time(
+    n_train: int, batch_size: int, steps: int
+) -> None:
+    batch_size = min(batch_size, n_train)
+    rows, short = planned_rows(n_train, batch_size, steps), n_train % batch_size
+    assert all(part == n_train for part in rows[:-1])
+    assert 0 < rows[-1] <= n_train
+    assert rows[-1] % batch_size in (0, short)
+    made = sum(-(-part // batch_size) for part in rows)
+    assert made == min(steps, max(parity.MIN_STEPS, parity.MAX_ROWS // batch_size))
+    if made >= 2 and short:
+        assert any(part % batch_size == short for part in rows)
+    assert sum(rows) <= max(parity.MAX_ROWS, 2 * batch_size)
