@@ -30,6 +30,7 @@ from bench.workload.network import Weights
 from bench.workload.trajectory import Trajectory, from_the_end, from_the_middle
 
 LossArray = NDArray[np.float64]
+
 BARS = {"float32": 5e-6, "float64": 1e-12}
 """The largest difference of a step's loss that is asked for, by the engine's number format."""
 

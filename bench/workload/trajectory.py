@@ -76,7 +76,8 @@ class Trajectory:
         if self._numbering is not None:
             return is_open(before_relu)
         size = np.abs(before_relu)
-        near: Gates = size <= self._reach * size.max()
+        # Exactly 0 is 0 in any order and format: an empty row at zero biases.
+        near: Gates = (size > 0) & (size <= self._reach * size.max())
         self.undecided += int(np.count_nonzero(near))
         return is_open(before_relu) ^ near if self._flip else is_open(before_relu)
 

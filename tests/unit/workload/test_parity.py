@@ -137,6 +137,14 @@ def test_a_gate_beyond_rounding_is_decided() -> None:
     assert (reference.exact.undecided, reference.flips, reference.bar) == (0, 0.0, 5e-6)
 
 
+def test_a_gate_at_exactly_zero_is_decided_for_it_is_zero_in_any_order_of_summation() -> None:
+    cell, split, weights = one_unit(bias=0.0)
+    reference = Reference(cell, LR, weights)
+    for _ in range(2):
+        reference.step(split, np.array([0, 1]))
+    assert (reference.exact.undecided, reference.flips) == (0, 0.0)
+
+
 def test_the_float32_engine_that_shuts_the_gate_stays_within_the_bar_that_knows_of_it() -> None:
     """The reference itself, in float32: 2^-30 vanishes beside 1, so the gate that float64 has open is shut."""
     cell = make_cell(features=2, hidden=1)
