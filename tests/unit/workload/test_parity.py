@@ -129,6 +129,16 @@ def test_a_gate_within_rounding_of_zero_is_undecided_and_its_flip_moves_the_weig
     assert reference.bar == pytest.approx(parity.FLIP_MARGIN * reference.flips)
 
 
+def test_flips_in_huge_batches_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parity, "MOST_FLIPPED_ROWS", 2)  # the cell's batch is of 3
+    cell, split, weights = one_unit(bias=1e-8)
+    reference = Reference(cell, LR, weights)
+    for _ in range(2):
+        reference.step(split, np.array([0, 1]))
+    assert reference.flips == 0
+    assert len(reference.exact.losses) == 2
+
+
 def test_a_gate_beyond_rounding_is_decided() -> None:
     cell, split, weights = one_unit(bias=1e-3)
     reference = Reference(cell, LR, weights)
