@@ -59,6 +59,12 @@ def absence(view: View) -> str:
     return f"No run of this sweep trained beside the reference: {_why_none(view)}."
 
 
+def steps(looked_at: pd.DataFrame) -> str:
+    """How many steps were compared: ``50 steps``, ``2 to 50 steps``."""
+    least, most = int(looked_at["parity_steps"].min()), int(looked_at["parity_steps"].max())
+    return fmt.plural(most, "step") if least == most else f"{fmt.count(least)} to {fmt.plural(most, 'step')}"
+
+
 def flags(view: View) -> list[tuple[str, str]]:
     """Every loop's numeric flags, as its libraries told them; loops with the same ones together."""
     told = view.cells[view.cells["numeric_flags"].notna()]
@@ -72,6 +78,8 @@ def rounding_and_flips(view: View) -> str:
     """What the controls did, and what the gates that rounding decides were worth, where there were any."""
     looked_at = gated(view.runs)
     control = looked_at["parity_control"].max()
+    if fmt.is_missing(control):
+        return ""
     undecided = looked_at[looked_at["parity_undecided"].fillna(0) > 0]
     sentences = [f"Rounding alone leads the reference itself up to {fmt.scientific(control)} away."]
     if len(undecided):
@@ -90,17 +98,17 @@ def _of_the_asked(view: View, looked_at: pd.DataFrame) -> list[str]:
     sentences = []
     if len(right):
         worst = row_of_most(right, "parity")
-        steps = fmt.plural(int(right["parity_steps"].max()), "step")
         sentences.append(
-            f"{_all(len(right), len(wrong))} trained as the float64 reference does: over {steps} the loss differs by "
-            f"at most {fmt.scientific(worst['parity'])} ({worst['family']}, batch {size_of(worst)}); "
+            f"{_all(len(right), len(wrong))} trained as the float64 reference does: over {steps(right)} the loss differs "
+            f"by at most {fmt.scientific(worst['parity'])} ({worst['family']}, batch {size_of(worst)}); "
             f"the bar is {fmt.scientific(right['parity_bar'].min())}."
         )
     if len(wrong):
         names = [f"{row['family']} at batch {size_of(row)}" for _, row in wrong.head(_MOST_NAMED).iterrows()]
         more = [f"{fmt.count(len(wrong) - _MOST_NAMED)} more"] if len(wrong) > _MOST_NAMED else []
+        same = "" if len(right) else " train as the float64 reference does"
         sentences.append(
-            f"{fmt.plural(len(wrong), 'cell')} did not and {'counts' if len(wrong) == 1 else 'count'} nowhere: "
+            f"{fmt.plural(len(wrong), 'cell')} did not{same} and {'counts' if len(wrong) == 1 else 'count'} nowhere: "
             f"{fmt.listed([*names, *more])}."
         )
     return sentences

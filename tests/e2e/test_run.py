@@ -68,7 +68,7 @@ def test_an_engine_that_trains_something_else_is_invalid_and_exit_3(tmp_path: Pa
         assert "not the reference's training: at step" in result.reason
         assert result.phases.training_s is None
     page = latest(tmp_path).report_md.read_text()
-    assert "2 cells did not and count nowhere" in page
+    assert "2 cells did not train as the float64 reference does and count nowhere" in page
     assert "not the reference" in finished.stdout
 
 

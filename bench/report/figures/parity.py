@@ -110,10 +110,12 @@ def _draw_bar(axes: Axes, panel: Panel) -> None:
 
 
 def _limits(panel: Panel) -> tuple[float, float]:
-    """From well below what was seen and asked to above it, in whole powers of ten."""
+    """From well below what was seen and asked to above it."""
     columns = ["parity", "parity_control", "parity_bar"]
     values = pd.concat([floats(panel.cells[name]) for name in columns]).dropna()
     seen = values[values > 0]
+    if seen.empty:
+        return _DEPTH, 1.0
     bar = float(floats(panel.cells["parity_bar"]).min())
     low = min(float(seen.min()) / 1.5, bar * _DEPTH if bar == bar else float("inf"))
     return low, max(float(seen.max()), 0.0) * 6
@@ -132,10 +134,9 @@ def _explanations(panels: list[Panel]) -> list[Line2D]:
 
 def _subtitle(view: View, panel: Panel) -> str:
     cell = view.plans[str(panel.cells.iloc[0]["cell_id"])]
-    steps = fmt.plural(int(panel.cells["parity_steps"].max()), "step")
     return (
         f"{workload_label(cell)} · {budget_label(cell)} · beside the float64 reference: the same weights and rows, "
-        f"up to {steps} before anything is timed · lines: worst run"
+        f"{parity.steps(panel.cells)} before anything is timed · lines: worst run"
     )
 
 

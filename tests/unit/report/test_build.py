@@ -79,6 +79,17 @@ def test_the_figure_of_the_same_training_shows_the_bar_and_crosses_out_what_is_o
     assert "not the reference&#39;s training: at step 7 of 50" in page
 
 
+def test_a_sweep_whose_every_cell_failed_still_has_its_figure(tmp_path: Path) -> None:
+    folder = make_sweep(
+        tmp_path / "wrong", batch_sizes=(8, 32), loops=("eager",), frameworks=("pytorch",), devices=("cpu",), rounds=1,
+        failures=False, wrong=[("pytorch", "eager", 8), ("pytorch", "eager", 32)],
+    )  # fmt: skip
+    build_report(folder)
+    assert "not the same: invalid" in texts_of(folder.figures / "parity.svg")
+    page = " ".join(folder.report_html.read_text(encoding="utf-8").split())
+    assert "2 cells did not train as the float64 reference does and count nowhere" in page
+
+
 def test_a_sweep_without_a_gate_says_so_where_the_proof_would_be(tmp_path: Path) -> None:
     folder = make_sweep(tmp_path / "off", batch_sizes=(8, 32), devices=("cpu",), rounds=1, parity_steps=0)
     build_report(folder)
