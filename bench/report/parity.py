@@ -99,8 +99,8 @@ def _of_the_asked(view: View, looked_at: pd.DataFrame) -> list[str]:
     if len(right):
         worst = row_of_most(right, "parity")
         sentences.append(
-            f"{_all(len(right), len(wrong))} trained as the float64 reference does: over {steps(right)} the loss differs "
-            f"by at most {fmt.scientific(worst['parity'])} ({worst['family']}, batch {size_of(worst)}); "
+            f"{_all(len(right), len(wrong))} trained as the float64 reference does: over {steps(right)} the loss "
+            f"differs by at most {fmt.scientific(worst['parity'])} ({worst['family']}, batch {size_of(worst)}); "
             f"the bar is {fmt.scientific(right['parity_bar'].min())}."
         )
     if len(wrong):

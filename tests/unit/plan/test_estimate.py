@@ -10,7 +10,9 @@ from bench.plan.estimate import _COSTS, calibrate, estimate_s
 from bench.plan.plan import Plan, make_plan
 
 
-def plan(rounds: int = 1, epochs: int = 10, device: str = "cpu", memory: bool = False, **framework: str) -> Plan:
+def plan(
+    rounds: int = 1, epochs: int = 10, device: str = "cpu", memory: bool = False, parity: int = 0, **framework: str
+) -> Plan:
     points = [
         read_config(
             {
@@ -18,7 +20,7 @@ def plan(rounds: int = 1, epochs: int = 10, device: str = "cpu", memory: bool = 
                 "device": {"name": device},
                 "batch_size": size,
                 "budget": {"epochs": epochs},
-                "protocol": {"rounds": rounds, "memory": memory, "steady_min_s": 0.3},
+                "protocol": {"rounds": rounds, "memory": memory, "steady_min_s": 0.3, "parity_steps": parity},
             }
         )
         for size in (1, 32, "full")
@@ -36,6 +38,7 @@ def test_more_rounds_epochs_and_slower_machines_take_longer() -> None:
     assert estimate_s(plan(epochs=100), slowness=1) > usual
     assert estimate_s(plan(), slowness=3) > usual
     assert estimate_s(plan(memory=True), slowness=1) > usual
+    assert estimate_s(plan(parity=50), slowness=1) > usual
 
 
 def test_an_import_is_paid_once_where_a_template_forks_and_by_every_run_elsewhere() -> None:
