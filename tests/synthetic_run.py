@@ -105,7 +105,7 @@ def _phases(
 def _why_no_gate(cell: Cell, status: Status) -> str:
     if cell.protocol.parity_steps == 0:
         return "protocol.parity_steps is 0: the gate is off"
-    return f"the run ended {status.value} before the gate did"
+    return f"the run ended {status.value} and left no word of a gate"
 
 
 def _is_gated(cell: Cell, status: Status) -> bool:

@@ -155,7 +155,7 @@ def _why_no_parity(request: RunRequest, timing: Attempt) -> str | None:
         return None
     if Cell.from_plain(request.cell).protocol.parity_steps == 0:
         return "protocol.parity_steps is 0: the gate is off"
-    return f"the run ended {timing.status.value} before the gate did"
+    return f"the run ended {timing.status.value} and left no word of a gate"
 
 
 def _clean(folder: RunFolder) -> None:
