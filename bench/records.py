@@ -3,7 +3,8 @@
 History of the format (``SCHEMA_VERSION``):
 
 1. First version.
-2. Compile cache, parity gate.
+2. The compile cache: ``RunRequest.cache_folder``, ``RunResult.compile_cache``. The parity gate: ``RunResult.parity``
+   is a ``ParityRecord`` (it was always null), ``PhaseTimes.parity_s``.
 
 Everything here is the standard library alone, because workers run in interpreters that may hold nothing but a
 framework and NumPy. Records hold raw times; medians, intervals and ratios are derived by ``bench.analysis``.
@@ -71,6 +72,7 @@ class PhaseTimes:
         build_s: opening the device, model and optimizer.
         data_to_device_s: moving the data set.
         first_step_s: one step of every batch shape: trace, and compile or load what was compiled.
+        parity_s: the parity gate, the reference's own steps included.
         training_s: sum of the training windows.
         evaluation_s: evaluation between the training windows.
         steady_s: sum of the steady windows.
@@ -80,6 +82,7 @@ class PhaseTimes:
     build_s: float | None = None
     data_to_device_s: float | None = None
     first_step_s: float | None = None
+    parity_s: float | None = None
     training_s: float | None = None
     evaluation_s: float | None = None
     steady_s: float | None = None
@@ -132,6 +135,33 @@ class MemoryRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ParityRecord:
+    """The parity gate: steps that the engine trained beside the float64 reference before anything was timed.
+
+    All distances are the largest |loss - reference's loss| / max(1, |reference's loss|) over the steps compared.
+
+    Attributes:
+        difference: of the engine.
+        step: where it was largest, from 0.
+        steps: steps compared: those in which the reference's losses were numbers.
+        bar: what the difference may not exceed; None where nothing was asked (``defaults=framework``).
+        control: of the reference itself in the engine's number format: what rounding alone does.
+        flips: of the reference with every undecided ReLU gate on its other side; None where its loss was no number.
+        undecided: ReLU gates whose side rounding decided.
+        reason: why ``difference`` is None.
+    """
+
+    difference: float | None = None
+    step: int | None = None
+    steps: int = 0
+    bar: float | None = None
+    control: float | None = None
+    flips: float | None = None
+    undecided: int = 0
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class WorkerOutcome:
     """What a worker writes of itself (``outcome.json``), next to ``trace.npz`` with its steps and epochs.
 
@@ -149,6 +179,7 @@ class WorkerOutcome:
     step_stride: int = 1
     environment: dict[str, Any] = field(default_factory=dict)
     memory: MemoryRecord | None = None
+    parity: ParityRecord | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +202,7 @@ class RunResult:
         compile_cache: where the programs of the first step came from; None where it was not taken, and in records of
             version 1, which knew no cache.
         memory_wall_s: wall time of the memory pass.
-        parity: largest per-step loss difference against the reference; None until a parity gate ran.
+        parity: what the parity gate found; None where none ran to its end.
         parity_reason: why that is None.
     """
 
@@ -197,7 +228,7 @@ class RunResult:
     memory: MemoryRecord = MemoryRecord()
     memory_wall_s: float | None = None
     environment: dict[str, Any] = field(default_factory=dict)
-    parity: float | None = None
+    parity: ParityRecord | None = None
     parity_reason: str | None = "no parity gate ran"
 
 

@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from bench.cell import BudgetSpec, Cell, DataSpec, OptimizerSpec
+from bench.cell import BudgetSpec, Cell, DataSpec, OptimizerSpec, ProtocolSpec
 from bench.records import PlannedCell, RunResult, Status, SweepRecord
 from bench.store import journal
 from bench.store.layout import SweepFolder
@@ -41,6 +41,8 @@ class Recipe:
     rounds: int = 5
     seed: int = 0
     failures: bool = True
+    wrong: Sequence[tuple[str, str, int]] = ()
+    parity_steps: int = 50
     unfinished: int = 0
     n_train: int = 1000
     n_val: int = 250
@@ -60,6 +62,7 @@ def make_sweep(path: Path, **recipe: Any) -> SweepFolder:
         **recipe: the fields of ``Recipe``, such as ``frameworks``, ``loops``, ``batch_sizes``, ``rounds``, ``seed``,
             ``devices`` (what is not ``cpu`` is unavailable), ``failures`` (one cell diverges in every round; timeout,
             crash, oom and error each strike one run of another cell; small sweeps get as many as they have cells),
+            ``wrong`` (framework, loop and batch size of cells whose last run fails the parity gate), ``parity_steps``,
             ``unfinished`` (that many runs at the end have no folder yet).
 
     Returns:
@@ -118,6 +121,7 @@ def _cell(wanted: Recipe, framework: str, loop: str, device: str, lr: float, bat
         ),
         optimizer=OptimizerSpec(lr=lr),
         budget=BudgetSpec(epochs=wanted.epochs),
+        protocol=ProtocolSpec(parity_steps=wanted.parity_steps),
         defaults=wanted.defaults,
         seed=wanted.seed,
     )
@@ -189,12 +193,18 @@ def _write_runs(folder: SweepFolder, wanted: Recipe, rounds: list[list[Cell]]) -
 
 
 def _planted_failures(wanted: Recipe, rounds: list[list[Cell]]) -> dict[tuple[str, int], Status]:
+    wrong = {
+        (cell.id, len(rounds) - 1): Status.INVALID
+        for cell in (rounds[0] if rounds else [])
+        if (cell.framework, cell.loop, cell.batch_size) in wanted.wrong
+    }
     if not (wanted.failures and rounds):
-        return {}
+        return wrong
     ids = sorted(cell.id for cell in rounds[0])
     chosen = ids[:: max(1, len(ids) // len(FAILURES))]
     planted = dict(zip(chosen, FAILURES, strict=False))
     every_round = {
         (cell_id, r): s for cell_id, s in planted.items() if s is Status.DIVERGED for r in range(len(rounds))
     }
-    return every_round | {(id_, len(rounds) - 1): s for id_, s in planted.items() if s is not Status.DIVERGED}
+    once = {(id_, len(rounds) - 1): s for id_, s in planted.items() if s is not Status.DIVERGED}
+    return every_round | once | wrong

@@ -32,9 +32,17 @@ def caveats(measured: pd.DataFrame, cells: pd.DataFrame, *, rounds: int) -> tupl
         _epoch_budget(measured),
         _random_labels(measured),
         _failed(cells[cells["device"] == device]),
+        _not_the_same(cells),
         _unavailable(cells),
     )
     return tuple(caveat for caveat in found if caveat is not None)
+
+
+def voided(cells: pd.DataFrame) -> pd.Series[bool]:
+    """Which rows the parity gate voids; others are invalid because a record of theirs cannot be trusted."""
+    gated = (cells["status"] == "invalid") & cells["parity_steps"].notna()
+    over = cells["parity"].isna() | (cells["parity"] > cells["parity_bar"])
+    return gated & over
 
 
 def _few_rounds(rounds: int) -> Caveat | None:
@@ -65,9 +73,15 @@ def _random_labels(group: pd.DataFrame) -> Caveat | None:
 
 def _failed(cells: pd.DataFrame) -> Caveat | None:
     fine = ["ok", "target_not_reached", "unavailable"]
-    n = int((~cells["status"].isin(fine)).sum())
+    n = int((~cells["status"].isin(fine) & ~voided(cells)).sum())
     text = f"{_cells(n)} had runs that failed or are missing; they count with the runs that were measured"
     return Caveat(kind="failed_runs", text=text, count=n) if n else None
+
+
+def _not_the_same(cells: pd.DataFrame) -> Caveat | None:
+    n = int(voided(cells).sum())
+    text = f"{_cells(n)} did not train as the reference does and took no part"
+    return Caveat(kind="not_the_same_training", text=text, count=n) if n else None
 
 
 def _unavailable(cells: pd.DataFrame) -> Caveat | None:

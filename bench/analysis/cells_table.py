@@ -24,12 +24,17 @@ SEVERITY = (
 )  # fmt: skip
 
 _MEDIANS = (
-    "start_s", "import_s", "build_s", "data_to_device_s", "first_step_s", "training_s", "evaluation_s", "steady_s",
-    "initial_train_loss", "final_train_loss", "final_train_accuracy", "final_val_loss", "final_val_accuracy",
+    "start_s", "import_s", "build_s", "data_to_device_s", "first_step_s", "parity_s", "training_s", "evaluation_s",
+    "steady_s", "initial_train_loss", "final_train_loss", "final_train_accuracy", "final_val_loss",
+    "final_val_accuracy",
 )  # fmt: skip
 _MEMORY = (
     "baseline_rss_bytes", "peak_rss_bytes", "rss_over_baseline_bytes", "rss_reason", "device_peak_bytes",
     "device_peak_source", "device_peak_reason", "memory_isolation",
+)  # fmt: skip
+_PARITY = (
+    "parity", "parity_bar", "parity_control", "parity_flips", "parity_undecided", "parity_steps", "parity_step",
+    "parity_reason",
 )  # fmt: skip
 
 
@@ -264,13 +269,19 @@ def _memory(runs: pd.DataFrame, groups: _Groups, values: dict[str, Any]) -> dict
 
 
 def _parity(runs: pd.DataFrame, groups: _Groups) -> dict[str, Any]:
-    largest = np.full(groups.n, -np.inf)
-    parity = runs["parity"].to_numpy(np.float64)
-    np.fmax.at(largest, groups.of, parity)
-    none = np.isinf(largest)
-    reasons = groups.first(runs, ["parity_reason"])["parity_reason"].astype(object)
-    never_ran = pd.Series("no run yet", index=reasons.index, dtype=object)
-    return {
-        "parity": np.where(none, np.nan, largest),
-        "parity_reason": reasons.where(reasons.notna(), never_ran).where(none, None),
-    }
+    """Of the worst run: the one furthest from the reference in terms of its bar; one without a difference is worse.
+
+    A cell without any gate says why its first run had none.
+    """
+    gated = runs[runs["parity_steps"].notna()]
+    unknown = gated["parity"].isna()
+    worth = (gated["parity"] / gated["parity_bar"]).fillna(gated["parity"]).where(~unknown, np.inf)
+    ranked = gated.loc[worth.sort_values(ascending=False, kind="stable").index]
+    seen, otherwise = groups.first(ranked, _PARITY), groups.first(runs, _PARITY)
+    found = pd.Series(np.isin(np.arange(groups.n), groups.of[gated.index]))
+    chosen = {name: seen[name].where(found, otherwise[name]) for name in _PARITY}
+    reason = chosen["parity_reason"].astype(object)
+    never_ran = pd.Series(groups.count(np.ones(len(runs), dtype=bool)) == 0)
+    chosen["parity_reason"] = reason.mask(never_ran, "no run yet")
+    flags = groups.first(runs[runs["numeric_flags"].notna()], ["numeric_flags"])
+    return {**chosen, "numeric_flags": flags["numeric_flags"]}

@@ -85,6 +85,9 @@ _BEFORE_THE_FIRST_STEP = (
     Column("first_step_s", "float64", "s", "one step of every batch shape: trace, and compile or load"),
 )
 _TRAINING = (
+    Column(
+        "parity_s", "float64", "s", "the parity gate, the reference's own steps included; null where there was none"
+    ),
     Column("training_s", "float64", "s", "sum of the training windows"),
     Column("evaluation_s", "float64", "s", "evaluation between the training windows"),
     Column("steady_s", "float64", "s", "sum of the steady windows"),
@@ -107,8 +110,15 @@ _MEMORY = (
     Column("model_step_bytes", "int64", "bytes", "analytic model: what one step allocates at its peak"),
 )
 _PARITY = (
-    Column("parity", "float64", "", "largest per-step loss difference against the reference"),
-    Column("parity_reason", "str", "", "why it is null"),
+    Column("parity", "float64", "", "largest |loss - reference's| / max(1, |reference's|) over the gate's steps"),
+    Column("parity_bar", "float64", "", "what it may not exceed; null where nothing was asked, or no gate ran"),
+    Column("parity_control", "float64", "", "the same of the reference in the engine's number format: rounding alone"),
+    Column("parity_flips", "float64", "", "the same of the float64 reference with undecided ReLU gates flipped"),
+    Column("parity_undecided", "Int64", "", "ReLU gates whose side rounding decided"),
+    Column("parity_steps", "Int64", "", "steps compared"),
+    Column("parity_step", "Int64", "", "the step, from 0, where the difference was largest"),
+    Column("parity_reason", "str", "", "why parity is null"),
+    Column("numeric_flags", "str", "", "TF32, oneDNN, jit, threads as the libraries told them; null where none did"),
 )
 
 RUNS = (

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bench.analysis.columns import RUNS, frame
 from bench.analysis.convergence import Reached, reach, why_not_reached
 from bench.analysis.intervals import medians
+from bench.analysis.numerics import numeric_flags
 from bench.records import MemoryRecord, RunResult, Status
 
 # A run that diverged has trained, and missed its target, for good; how a crashed one would have gone on nobody knows.
@@ -21,12 +22,15 @@ FloatArray = NDArray[np.float64]
 _FIRST_WITH_CACHE = 2
 _EVALUATIONS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 _PHASES = (
-    "start_s", "build_s", "data_to_device_s", "first_step_s", "training_s", "evaluation_s", "steady_s",
+    "start_s", "build_s", "data_to_device_s", "first_step_s", "parity_s", "training_s", "evaluation_s", "steady_s",
 )  # fmt: skip
 _PLAIN = (
     "cell_id", "round", "order_in_round", "reason", "wall_s", "memory_wall_s", "isolation", "import_s",
-    "initial_train_loss", "parity", "parity_reason", "step_stride",
+    "initial_train_loss", "step_stride",
 )  # fmt: skip
+_PARITY = {"parity": "difference"} | {
+    f"parity_{name}": name for name in ("bar", "control", "flips", "undecided", "steps", "step")
+}
 _MEMORY_BYTES = ("baseline_rss_bytes", "peak_rss_bytes", "rss_over_baseline_bytes", "device_peak_bytes")
 
 
@@ -59,8 +63,18 @@ def _from_records(results: Sequence[RunResult]) -> dict[str, Any]:
     values["device_peak_reason"] = _column(
         [_why_null(r, r.memory.device_peak_bytes, r.memory.device_peak_reason) for r in results]
     )
+    values |= _parity(results)
+    values["numeric_flags"] = _column([numeric_flags(r.environment) for r in results])
     values["own_target"] = np.array([_nan(r.target_loss) for r in results], dtype=np.float64)
     return values
+
+
+def _parity(results: Sequence[RunResult]) -> dict[str, Any]:
+    """What the gates found; nulls where none ran."""
+    gates = [r.parity for r in results]
+    values = {name: _column([getattr(gate, field, None) for gate in gates]) for name, field in _PARITY.items()}
+    reasons = [r.parity_reason if r.parity is None else r.parity.reason for r in results]
+    return values | {"parity_reason": _column(reasons)}
 
 
 def _why_null(result: RunResult, value: int | None, said: str | None) -> str | None:

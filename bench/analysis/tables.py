@@ -63,6 +63,7 @@ def build_tables(folder: SweepFolder, *, most_step_rows: int = MOST_STEP_ROWS) -
     sweep = read_sweep(folder)
     cells = [read_cell(planned) for planned in sweep.cells]
     results, strangers = _of_the_plan(read_results(folder), sweep)
+    results = _voided(results)
     stride = _step_stride(results, sweep, cells, most_step_rows)
     trusted = [index for index, result in enumerate(results) if result.status is not Status.INVALID]
     traces = read_traces(folder, [results[index] for index in trusted], step_stride=stride)
@@ -113,6 +114,24 @@ def _step_stride(results: Sequence[RunResult], sweep: SweepRecord, cells: Sequen
     }
     total = sum(steps[r.cell_id] / max(r.step_stride, 1) for r in results if r.status.measured)
     return max(1, -(-int(total) // most))
+
+
+def _voided(results: list[RunResult]) -> list[RunResult]:
+    """Where one run of a cell failed the parity gate, no run of it counts: its training is not what is compared."""
+    failed: dict[str, RunResult] = {}
+    for result in results:
+        if result.status is Status.INVALID and result.parity is not None:
+            failed.setdefault(result.cell_id, result)
+    return [
+        dataclasses.replace(result, status=Status.INVALID, reason=_void(failed[result.cell_id]))
+        if result.status.measured and result.cell_id in failed
+        else result
+        for result in results
+    ]
+
+
+def _void(failed: RunResult) -> str:
+    return f"the parity gate voids the cell, round {failed.round} failed it: {failed.reason}"
 
 
 def _marked(results: list[RunResult], damaged: dict[int, str]) -> tuple[list[RunResult], list[str]]:

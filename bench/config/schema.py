@@ -132,6 +132,7 @@ class ProtocolConfig:
     steady_min_epochs: int = setting(3, integer(1))
     steady_max_s: float = setting(10.0, positive())
     memory: bool = setting(True, flag())
+    parity_steps: int = setting(50, integer(0, 10_000))
 
 
 @dataclass(frozen=True, kw_only=True)

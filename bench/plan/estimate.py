@@ -15,6 +15,7 @@ import numpy as np
 from bench.cell import Cell
 from bench.plan.plan import Plan
 from bench.workload.network import initial_weights, loss_and_gradients, parameter_count
+from bench.workload.parity import planned_rows
 
 CALIBRATION_S = 0.2
 # The calibration's step (batch 256 of 20 features, 64 hidden units, float32) on the machine of the costs below.
@@ -88,6 +89,7 @@ _COSTS: dict[str, FrameworkCost] = {
 }
 _UNKNOWN = _loop(300, 2.0)
 _UNKNOWN_IMPORT_S = 5.0
+_GATE_STEP_S, _GATE_ROW_S = 2e-4, 3e-6
 
 
 def estimate_s(plan: Plan, slowness: float | None = None) -> float:
@@ -138,7 +140,14 @@ def _epoch_s(cell: Cell) -> float:
 
 
 def _run_s(cell: Cell) -> float:
-    return _cost(cell).run_s + cell.budget.epochs * _epoch_s(cell)
+    return _cost(cell).run_s + cell.budget.epochs * _epoch_s(cell) + _gate_s(cell)
+
+
+def _gate_s(cell: Cell) -> float:
+    """The parity gate: the engine's share of an epoch, and the reference's steps and rows."""
+    rows = sum(planned_rows(cell.data.n_train, cell.batch_size, cell.protocol.parity_steps))
+    steps = -(-rows // cell.batch_size)
+    return rows / cell.data.n_train * _epoch_s(cell) + steps * _GATE_STEP_S + rows * _GATE_ROW_S
 
 
 def _steady_s(cell: Cell, factor: float) -> float:

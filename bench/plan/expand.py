@@ -115,4 +115,5 @@ def _protocol(config: Config) -> ProtocolSpec:
         timeout_s=protocol.timeout_s,
         stall_s=protocol.stall_s,
         memory=protocol.memory,
+        parity_steps=protocol.parity_steps,
     )

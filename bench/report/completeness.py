@@ -34,7 +34,7 @@ WORDS = {
     Status.ERROR: "an exception",
     Status.UNAVAILABLE: "cannot run on this machine",
     Status.INTERRUPTED: "interrupted",
-    Status.INVALID: "the record cannot be trusted",
+    Status.INVALID: "not the same training, or a record that cannot be trusted",
 }
 
 

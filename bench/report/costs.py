@@ -18,6 +18,7 @@ _PHASES = (
     (_START, ("start_s",)),
     ("build and data", ("build_s", "data_to_device_s")),
     ("first step (trace, compile)", ("first_step_s",)),
+    ("parity gate", ("parity_s",)),
     ("training", ("training_s",)),
     ("evaluation", ("evaluation_s",)),
     ("steady timing", ("steady_s",)),
@@ -73,7 +74,8 @@ def overhead(view: View) -> str:
     return (
         f"From start to end the sweep took {fmt.clock_time(elapsed_s)}: "
         f"{fmt.ratio(elapsed_s / needed_s, elapsed_s / needed_s * 0.99, elapsed_s / needed_s * 1.01)} what building, "
-        "compiling, training, evaluation, the memory pass and one import per framework took. The rest is the harness."
+        "compiling, the parity gate, training, evaluation, the memory pass and one import per framework took. "
+        "The rest is the harness."
     )
 
 

@@ -138,6 +138,19 @@ def loss(value: Any) -> str:
     return MISSING if is_missing(value) else significant(value, 3)
 
 
+def scientific(value: Any) -> str:
+    """A number of any size to two digits: ``2.2 × 10⁻⁷``, ``0``."""
+    if is_missing(value) or value == 0 or not math.isfinite(value):
+        return quantity(value)
+    digits, _, exponent = f"{value:.1e}".partition("e")
+    return f"{digits.removesuffix('.0')} × 10{_raised(int(exponent))}"
+
+
+def power_of_ten(value: float) -> str:
+    """An axis tick that is a power of ten: ``10⁻⁷``."""
+    return f"10{_raised(round(math.log10(value)))}"
+
+
 def percent(fraction: Any) -> str:
     """A fraction as whole per cent, or with one decimal below ten."""
     if is_missing(fraction):
@@ -210,6 +223,10 @@ def one_line(text: Any, limit: int = LABEL_LENGTH) -> str:
     visible = "".join(" " if _breaks(c) else c for c in str(text) if not _invisible(c))
     joined = " ".join(visible.split())
     return joined if len(joined) <= limit else joined[: limit - 1].rstrip() + "…"
+
+
+def _raised(exponent: int) -> str:
+    return str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def _breaks(character: str) -> bool:

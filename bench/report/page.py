@@ -9,13 +9,14 @@ from pathlib import PurePath
 from typing import Any
 
 from bench.cell import ProtocolSpec
-from bench.report import completeness, costs, story
+from bench.report import completeness, costs, parity, story
 from bench.report import format as fmt
 from bench.report.best import BestLine, best_lines
 from bench.report.completeness import Ending, Matrix
 from bench.report.costs import Cost
-from bench.report.figures import BATCH_LOSS
+from bench.report.figures import BATCH_LOSS, PARITY
 from bench.report.gallery import Exhibit
+from bench.report.parity import Gate
 from bench.report.story import Advice, Answer
 from bench.report.view import View, budget_label, framework_label, workload_label
 
@@ -50,6 +51,10 @@ class Page:
     problems: Sequence[str]
     exhibits: Sequence[Exhibit]
     batch_loss: Exhibit
+    same_training: Exhibit
+    parity: str
+    gate: Gate | None
+    numeric_flags: Sequence[tuple[str, str]]
     is_tutorial: bool
     protocol: ProtocolSpec
     rounds: int
@@ -90,8 +95,12 @@ def page_of(view: View, shown: Sequence[Exhibit]) -> Page:
         legend=completeness.legend(view),
         absences=completeness.absences(view),
         problems=[fmt.one_line(problem, fmt.REASON_LENGTH) for problem in view.tables.problems],
-        exhibits=[exhibit for exhibit in shown if exhibit.name != BATCH_LOSS.name],
-        batch_loss=next(exhibit for exhibit in shown if exhibit.name == BATCH_LOSS.name),
+        exhibits=[exhibit for exhibit in shown if exhibit.name not in (BATCH_LOSS.name, PARITY.name)],
+        batch_loss=_named(shown, BATCH_LOSS.name),
+        same_training=_named(shown, PARITY.name),
+        parity=parity.summary(view),
+        gate=parity.gate(view),
+        numeric_flags=parity.flags(view),
         is_tutorial=any(plan["data"]["name"] == _TUTORIAL for plan in view.plans.values()),
         protocol=_protocol(view),
         rounds=len(sweep.rounds),
@@ -109,6 +118,10 @@ def page_of(view: View, shown: Sequence[Exhibit]) -> Page:
         misses=misses,
         misses_left_out=misses_left_out,
     )
+
+
+def _named(shown: Sequence[Exhibit], name: str) -> Exhibit:
+    return next(exhibit for exhibit in shown if exhibit.name == name)
 
 
 def _scope(view: View) -> str:

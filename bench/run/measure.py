@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 
 from bench.cell import Cell, ProtocolSpec
 from bench.engines.base import Engine, FloatArray, Order
-from bench.records import CompileCache, EpochRecord, PhaseTimes, Status
+from bench.records import CompileCache, EpochRecord, ParityRecord, PhaseTimes, Status
 from bench.run.caching import compile_cache, kept_programs
+from bench.run.parity import check_parity
 from bench.workload.data import Split
 from bench.workload.network import initial_weights, loss_and_accuracy
 from bench.workload.schedule import epoch_order
@@ -51,6 +52,7 @@ class Recorder:
     device_name: str | None = None
     phases: dict[str, float] = field(default_factory=dict)
     compile_cache: CompileCache | None = None
+    parity: ParityRecord | None = None
     initial_train_loss: float | None = None
     initial_val_loss: float | None = None
     epochs: list[EpochRecord] = field(default_factory=list)
@@ -222,6 +224,8 @@ def measure(engine: Engine, split: Split, conditions: Conditions, recorder: Reco
     """
     start_engine(engine, split, conditions, recorder)
     weights = starting_weights(conditions)
+    if not passes_parity_gate(engine, split, conditions, recorder):
+        return
     initial = evaluate(engine, split)
     recorder.initial_train_loss, recorder.initial_val_loss = initial["train_loss"], initial["val_loss"]
 
@@ -266,6 +270,23 @@ def first_step(engine: Engine, conditions: Conditions, recorder: Recorder) -> No
         engine.synchronize()
     recorder.compile_cache = compile_cache(engine, kept)
     engine.reset(starting_weights(conditions))
+
+
+def passes_parity_gate(engine: Engine, split: Split, conditions: Conditions, recorder: Recorder) -> bool:
+    """Some steps beside the reference, outside every window; a run whose training is another one ends ``invalid``.
+
+    The engine is back at its initial weights afterwards.
+    """
+    if conditions.cell.protocol.parity_steps == 0:
+        return True
+    weights = starting_weights(conditions)
+    with phase("parity_s", conditions, recorder):
+        recorder.parity, objection = check_parity(engine, split, weights, conditions.round_, conditions.alive)
+        engine.reset(weights)
+        engine.synchronize()
+    if objection is not None:
+        recorder.status, recorder.reason = Status.INVALID, objection
+    return objection is None
 
 
 def starting_weights(conditions: Conditions) -> Any:

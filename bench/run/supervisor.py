@@ -157,7 +157,17 @@ def _result(request: RunRequest, timing: Attempt, started_at: str, wall_s: float
         initial_val_loss=outcome.initial_val_loss,
         step_stride=outcome.step_stride,
         environment=outcome.environment,
+        parity=outcome.parity,
+        parity_reason=_why_no_parity(request, timing),
     )
+
+
+def _why_no_parity(request: RunRequest, timing: Attempt) -> str | None:
+    if timing.outcome is not None and timing.outcome.parity is not None:
+        return None
+    if Cell.from_plain(request.cell).protocol.parity_steps == 0:
+        return "protocol.parity_steps is 0: the gate is off"
+    return f"the run ended {timing.status.value} and left no word of a gate"
 
 
 def _clean(folder: RunFolder) -> None:

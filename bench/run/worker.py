@@ -164,6 +164,7 @@ def write_outcome(
         step_stride=step_stride(cell),
         environment=describe_process() | environment,
         memory=memory,
+        parity=recorder.parity,
     )
     _write(folder / OUTCOME, json.dumps(to_plain(outcome), allow_nan=False).encode())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 from bench.workload.seeds import generator
 
 FloatArray = NDArray[np.floating[Any]]
+Gates = NDArray[np.bool_]
 
 # Rows computed at a time: the hidden layer of a chunk stays in the processor's cache (2 MiB in float64 where H = 64),
 # which makes evaluating a million rows several times faster than at one go.
@@ -76,17 +78,26 @@ def loss_and_accuracy(weights: Weights, x: FloatArray, y: FloatArray) -> tuple[f
     return loss_sum / len(y), hits / len(y)
 
 
-def loss_and_gradients(weights: Weights, x: FloatArray, y: FloatArray) -> tuple[float, Weights]:
+def is_open(before_relu: FloatArray) -> Gates:
+    """Which ReLU gates pass a gradient: a hidden unit at exactly 0 passes none, as in PyTorch and TensorFlow."""
+    gates: Gates = before_relu > 0
+    return gates
+
+
+def loss_and_gradients(
+    weights: Weights, x: FloatArray, y: FloatArray, *, passes: Callable[[FloatArray], Gates] = is_open
+) -> tuple[float, Weights]:
     """Mean binary cross-entropy of a batch, and its gradient with respect to every weight.
 
     With d = (sigmoid(z) - y) / n the derivative with respect to the logits z, the rest is the chain rule through
-    two matrix products; a hidden unit at exactly 0 passes no gradient, as in PyTorch and TensorFlow.
+    two matrix products. ``passes`` tells from the hidden layer before its ReLU, shape (n, H), which gates pass the
+    gradient on; the parity check asks otherwise where rounding decides.
     """
     before_relu = x @ weights.hidden_kernel + weights.hidden_bias
     hidden = np.maximum(before_relu, 0)
     logits = hidden @ weights.output_kernel + weights.output_bias
     d_logits = (_sigmoid(logits) - y[:, None]) / len(y)
-    d_hidden = (d_logits @ weights.output_kernel.T) * (before_relu > 0)
+    d_hidden = (d_logits @ weights.output_kernel.T) * passes(before_relu)
     gradients = Weights(
         hidden_kernel=x.T @ d_hidden,
         hidden_bias=d_hidden.sum(axis=0),

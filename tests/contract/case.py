@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -85,8 +85,12 @@ class RecordedEpochs:
         if len(self.losses) == self.count:
             return None
         self._open = True
+        return self.order(len(self.losses))
+
+    def order(self, epoch: int) -> Order:
+        """The order that the measuring loop would draw."""
         data = self.engine.cell.data
-        return epoch_order(SEED, 0, self.first + len(self.losses), data.n_train, data.shuffle)
+        return epoch_order(SEED, 0, self.first + epoch, data.n_train, data.shuffle)
 
     def finish(self, losses: Callable[[], FloatArray]) -> None:
         """Keeps the losses of the epoch."""
@@ -94,6 +98,19 @@ class RecordedEpochs:
         self._open = False
         self.engine.synchronize()
         self.losses.append(np.asarray(losses(), dtype=np.float64))
+
+
+@dataclass
+class OrderedEpochs(RecordedEpochs):
+    """The same for orders of a test's own."""
+
+    def __init__(self, engine: Engine, orders: Sequence[Order]) -> None:
+        super().__init__(engine, len(orders))
+        self.orders = orders
+
+    def order(self, epoch: int) -> Order:
+        """The next of them."""
+        return self.orders[epoch]
 
 
 @cache
@@ -132,16 +149,20 @@ def train(engine: Engine, epochs: int, first: int = 0) -> list[NDArray[np.float6
 
 @cache
 def trajectory(cell: Cell, epochs: int) -> tuple[list[NDArray[np.float64]], Weights]:
-    """Per-step losses and final weights of the float64 arithmetic, from the workload alone: no engine takes part."""
+    """The same over whole epochs in the measuring loop's order."""
+    return trajectory_over(cell, [epoch_order(SEED, 0, epoch, ROWS, cell.data.shuffle) for epoch in range(epochs)])
+
+
+def trajectory_over(cell: Cell, orders: Sequence[Order]) -> tuple[list[NDArray[np.float64]], Weights]:
+    """Losses by epoch and final weights of the float64 arithmetic on these rows; no engine takes part."""
     data = split("float64")
     # Frameworks start from float32 numbers; the reference starts from the same ones.
     start = start_weights(cell.network.dtype).astype("float64")
     optimizer = make_optimizer(cell.optimizer, cell.optimizer.lr, start)
     losses = []
-    for epoch in range(epochs):
-        order = epoch_order(SEED, 0, epoch, ROWS, cell.data.shuffle)
+    for order in orders:
         steps = []
-        for low, high in batch_bounds(ROWS, cell.batch_size):
+        for low, high in batch_bounds(len(order), cell.batch_size):
             rows = order[low:high]
             loss, gradients = loss_and_gradients(optimizer.weights, data.x_train[rows], data.y_train[rows])
             optimizer.update(gradients)

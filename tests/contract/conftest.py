@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Callable
 
 import pytest
 
+from bench.cell import Cell
 from bench.engines import catalogue
-from tests.contract.case import Kind
+from bench.engines.base import Engine
+from tests.contract.case import Kind, ready, start_weights
 
 # Keras settles its backend at import; ``test_other_backends`` runs the suite again, in processes of its own.
 KERAS_BACKEND_VARIABLE = "BENCH_CONTRACT_KERAS_BACKEND"
@@ -18,6 +21,26 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Gives every test that asks for a ``kind`` all of them; a framework's tests share one worker."""
     if "kind" in metafunc.fixturenames:
         metafunc.parametrize("kind", [_param(kind) for kind in _kinds_here()], scope="module")
+
+
+@pytest.fixture(scope="module")
+def fresh(kind: Kind) -> Callable[[Cell], Engine]:
+    """An engine of a cell as it is before the first window; kept from test to test, because some take long to compile.
+
+    That ``reset`` makes the run begin again is a test of its own.
+    """
+    engines: dict[Cell, Engine] = {}
+
+    def engine_of(cell: Cell) -> Engine:
+        if cell not in engines:
+            engines[cell] = ready(cell)
+        engine = engines[cell]
+        engine.shuffles_natively = cell.data.shuffle and not engine.follows_order
+        engine.reset(start_weights(cell.network.dtype))
+        engine.synchronize()
+        return engine
+
+    return engine_of
 
 
 def _kinds_here() -> list[Kind]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +12,16 @@ import pytest
 
 from bench.cell import Cell
 from bench.engines import catalogue
-from bench.engines.base import Setup
+from bench.engines.base import Engine, Setup
 from bench.errors import Unavailable
 from bench.workload.network import Weights
 from bench.workload.schedule import epoch_order
-from tests.contract.case import ROWS, Kind, ready, row_losses, split, start_weights, train, trajectory
+from tests.contract.case import ROWS, Kind, row_losses, split, start_weights, train
 
 # Keras 3.15 turns its variables into arrays in a way that NumPy 2 warns of; nothing here can change that.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 
-EPOCHS = 3
-LOSS_TOLERANCE = 1e-4
-WEIGHT_TOLERANCE = 2e-3
+Fresh = Callable[[Cell], Engine]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -32,89 +31,60 @@ def _environment(kind: Kind) -> None:
     os.environ.update(variables)
 
 
-def _assert_follows(cell: Cell, *, tolerance: float = LOSS_TOLERANCE) -> None:
-    engine = ready(cell)
-    expected_losses, expected_weights = trajectory(cell, EPOCHS)
-    for seen, expected in zip(train(engine, EPOCHS), expected_losses, strict=True):
-        np.testing.assert_allclose(seen, expected, rtol=0, atol=tolerance)
-    _assert_weights_close(engine.weights(), expected_weights)
-
-
-def _assert_weights_close(seen: Weights, expected: Weights) -> None:
-    for name, array in expected._asdict().items():
-        np.testing.assert_allclose(getattr(seen, name), array, rtol=0, atol=WEIGHT_TOLERANCE, err_msg=name)
-
-
-@pytest.mark.parametrize(
-    ("batch_size", "optimizer"),
-    [(1, "sgd"), (7, "adam"), (32, "adam"), (32, "momentum"), (32, "sgd"), (ROWS, "adam"), (ROWS, "momentum")],
-)
-def test_every_step_follows_the_float64_reference(kind: Kind, batch_size: int, optimizer: str) -> None:
-    _assert_follows(kind.cell(batch_size, optimizer=optimizer))
-
-
-def test_hundreds_of_adam_steps_of_one_row_stay_with_the_reference(kind: Kind) -> None:
-    _assert_follows(kind.cell(1, optimizer="adam"), tolerance=LOSS_TOLERANCE)
-
-
-def test_float64_follows_closer(kind: Kind) -> None:
-    _assert_follows(kind.cell(32, dtype="float64"), tolerance=1e-5)
-
-
-def test_a_loss_is_its_own_batchs_mean_in_the_order_given(kind: Kind) -> None:
+def test_a_loss_is_its_own_batchs_mean_in_the_order_given(kind: Kind, fresh: Fresh) -> None:
     cell = kind.cell(7, optimizer="still")
-    (seen,) = train(ready(cell), 1)
+    (seen,) = train(fresh(cell), 1)
     order = epoch_order(cell.seed, 0, 0, ROWS, cell.data.shuffle)
     expected = [row_losses()[order[low : low + 7]].mean() for low in range(0, ROWS, 7)]
     np.testing.assert_allclose(seen, expected, rtol=1e-5)
 
 
-def test_shuffled_epochs_see_every_row_once_and_each_in_another_order(kind: Kind) -> None:
-    first, second = train(ready(kind.cell(1, optimizer="still", shuffle=True)), 2)
+def test_shuffled_epochs_see_every_row_once_and_each_in_another_order(kind: Kind, fresh: Fresh) -> None:
+    first, second = train(fresh(kind.cell(1, optimizer="still", shuffle=True)), 2)
     for seen in (first, second):
         np.testing.assert_allclose(np.sort(seen), np.sort(row_losses()), rtol=1e-4)
         assert not np.allclose(seen, row_losses()), "the rows came as they stand"
     assert not np.allclose(first, second), "two epochs had the same order"
 
 
-def test_the_short_last_batch_is_trained_and_counted(kind: Kind) -> None:
-    engine = ready(kind.cell(32))
+def test_the_short_last_batch_is_trained_and_counted(kind: Kind, fresh: Fresh) -> None:
+    engine = fresh(kind.cell(32))
     losses = train(engine, 2)
     assert [len(epoch) for epoch in losses] == [4, 4]
 
 
-def test_reset_makes_the_run_begin_again(kind: Kind) -> None:
-    engine = ready(kind.cell(7, shuffle=True))
+def test_reset_makes_the_run_begin_again(kind: Kind, fresh: Fresh) -> None:
+    engine = fresh(kind.cell(7, shuffle=True))
     first = train(engine, 2)
     engine.reset(start_weights())
     assert np.array_equal(np.concatenate(train(engine, 2)), np.concatenate(first))
 
 
-def test_nothing_is_lost_between_two_calls_of_train(kind: Kind) -> None:
+def test_nothing_is_lost_between_two_calls_of_train(kind: Kind, fresh: Fresh) -> None:
     cell = kind.cell(32)
-    engine = ready(cell)
+    engine = fresh(cell)
     apart = train(engine, 1) + train(engine, 2, first=1)
-    np.testing.assert_allclose(np.concatenate(apart), np.concatenate(train(ready(cell), 3)), rtol=0, atol=1e-7)
+    np.testing.assert_allclose(np.concatenate(apart), np.concatenate(train(fresh(cell), 3)), rtol=0, atol=1e-7)
 
 
-def test_train_stops_at_once_when_told(kind: Kind) -> None:
-    engine = ready(kind.cell(32))
+def test_train_stops_at_once_when_told(kind: Kind, fresh: Fresh) -> None:
+    engine = fresh(kind.cell(32))
     assert train(engine, 0) == []
     _assert_equal(engine.weights(), start_weights())
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_weights_go_in_and_come_out_unchanged(kind: Kind, dtype: str) -> None:
-    engine = ready(kind.cell(32, dtype=dtype))
+def test_weights_go_in_and_come_out_unchanged(kind: Kind, fresh: Fresh, dtype: str) -> None:
+    engine = fresh(kind.cell(32, dtype=dtype))
     _assert_equal(engine.weights(), start_weights(dtype))
     engine.reset(start_weights(dtype, round_=1))
     _assert_equal(engine.weights(), start_weights(dtype, round_=1))
 
 
-def test_training_leaves_the_arrays_it_was_given_alone(kind: Kind) -> None:
+def test_training_leaves_the_arrays_it_was_given_alone(kind: Kind, fresh: Fresh) -> None:
     weights, data = start_weights(), split()
     before = [array.copy() for array in (*weights, *data)]
-    engine = ready(kind.cell(32))
+    engine = fresh(kind.cell(32))
     train(engine, 1)
     read = engine.weights()
     train(engine, 1, first=1)
@@ -122,14 +92,14 @@ def test_training_leaves_the_arrays_it_was_given_alone(kind: Kind) -> None:
     assert not np.array_equal(read.hidden_kernel, engine.weights().hidden_kernel), "weights() is no copy"
 
 
-def test_the_frameworks_own_defaults_learn_too(kind: Kind) -> None:
-    pinned, own = (np.concatenate(train(ready(kind.cell(32, defaults=d)), 3)) for d in ("pinned", "framework"))
+def test_the_frameworks_own_defaults_learn_too(kind: Kind, fresh: Fresh) -> None:
+    pinned, own = (np.concatenate(train(fresh(kind.cell(32, defaults=d)), 3)) for d in ("pinned", "framework"))
     np.testing.assert_allclose(own, pinned, rtol=0, atol=5e-3)
     assert own[-4:].mean() < own[:4].mean()
 
 
-def test_the_environment_is_plain_json_with_a_version(kind: Kind) -> None:
-    engine = ready(kind.cell(32))
+def test_the_environment_is_plain_json_with_a_version(kind: Kind, fresh: Fresh) -> None:
+    engine = fresh(kind.cell(32))
     environment = json.loads(json.dumps(engine.environment(), allow_nan=False))
     assert any(str(value)[:1].isdigit() and "." in str(value) for value in environment.values())
 
@@ -140,8 +110,8 @@ def test_the_device_has_a_name(kind: Kind) -> None:
     assert engine.open_device()
 
 
-def test_memory_is_a_figure_with_its_source_or_a_reason(kind: Kind) -> None:
-    engine = ready(kind.cell(32))
+def test_memory_is_a_figure_with_its_source_or_a_reason(kind: Kind, fresh: Fresh) -> None:
+    engine = fresh(kind.cell(32))
     with engine.track_memory() as gauge:
         train(engine, 1)
     peak = gauge.peak

@@ -17,14 +17,14 @@ FURTHER = [backend for backend in catalogue.BACKENDS["keras"][1:] if backend]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("backend", FURTHER)
 def test_the_contract_holds_on(backend: str) -> None:
     missing = [name for name in catalogue.required_modules("keras", backend) if not importlib.util.find_spec(name)]
     if missing:
         pytest.skip(f"{', '.join(missing)} not installed")
-    suite = Path(__file__).with_name("test_engines.py")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(suite)]
+    suites = [str(Path(__file__).with_name(name)) for name in ("test_engines.py", "test_bars.py")]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow", *suites]
     ours = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     environment = ours | catalogue.environment_variables("keras", backend, 1) | {KERAS_BACKEND_VARIABLE: backend}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

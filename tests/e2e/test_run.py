@@ -14,6 +14,7 @@ from bench.store.claim import locked
 from bench.store.layout import SweepFolder
 from bench.store.reader import read_results, read_sweep
 from tests.e2e.running import QUICK, TINY, run, start
+from tests.faults.interpreters import faulty_python
 
 WAIT_S = 60
 
@@ -48,6 +49,47 @@ def test_runs_that_fail_are_rows_and_exit_3(tmp_path: Path) -> None:
     assert finished.returncode == 3, finished.stdout + finished.stderr
     assert {result.status for result in read_results(latest(tmp_path))} == {Status.TIMEOUT}
     assert "Traceback" not in finished.stderr
+
+
+def test_an_engine_that_trains_something_else_is_invalid_and_exit_3(tmp_path: Path) -> None:
+    slower = faulty_python(
+        tmp_path / "broken", "self.optimizer.lr = 0.99 * self.setup.lr", method="Engine.step", after=0
+    )
+    finished = run(tmp_path, "bench", "sweep", *TINY, *QUICK, f"framework.python={slower}")
+    assert finished.returncode == 3, finished.stdout + finished.stderr
+    results = read_results(latest(tmp_path))
+    assert {result.status for result in results} == {Status.INVALID}
+    for result in results:
+        assert result.parity is not None
+        assert result.parity.difference is not None
+        assert result.parity.bar is not None
+        assert result.parity.difference > result.parity.bar >= 5e-6
+        assert result.reason is not None
+        assert "not the reference's training: at step" in result.reason
+        assert result.phases.training_s is None
+    page = latest(tmp_path).report_md.read_text()
+    assert "2 cells did not train as the float64 reference does and count nowhere" in page
+    assert "not the reference" in finished.stdout
+
+
+def test_the_same_engine_unbroken_passes_and_its_difference_is_kept(tmp_path: Path) -> None:
+    finished = run(tmp_path, "bench", "sweep", *TINY, *QUICK)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    for result in read_results(latest(tmp_path)):
+        assert result.parity is not None
+        assert result.parity.difference is not None
+        assert 0 < result.parity.difference < 5e-6
+        assert result.parity_reason is None
+        assert result.phases.parity_s is not None
+    assert "All 2 cells trained as the float64 reference does" in " ".join(finished.stdout.split())
+
+
+def test_the_gate_can_be_turned_off_and_says_so(tmp_path: Path) -> None:
+    finished = run(tmp_path, "bench", "sweep", *TINY, *QUICK, "protocol.parity_steps=0")
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    results = read_results(latest(tmp_path))
+    assert {(r.parity, r.parity_reason) for r in results} == {(None, "protocol.parity_steps is 0: the gate is off")}
+    assert "protocol.parity_steps is 0" in latest(tmp_path).report_md.read_text().replace("&#95;", "_")
 
 
 def test_a_folder_in_use_is_exit_5(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 _SCRIPT = """#!{python}
 import os, signal, sys, time, warnings
+if os.path.basename(sys.argv[1]) != "bootstrap.py":  # the plan asks what it can import
+    os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 sys.path.insert(0, os.path.dirname(sys.argv[1]))
 import bootstrap
 from pathlib import Path

@@ -88,7 +88,7 @@ def _draw_panel(axes: Axes, panel: Panel, view: View, quantity: Quantity, *, wid
     if quantity.guide:
         _linear_guide(axes, panel, quantity.column)
     for family, cells in panel.families():
-        _runs_behind(axes, family, view.runs[view.runs["cell_id"].isin(cells["cell_id"])], quantity.column)
+        runs_behind(axes, family, view.runs[view.runs["cell_id"].isin(cells["cell_id"])], quantity.column)
         draw_interval(axes, family, cells, quantity.column)
         draw_curve(axes, family, cells, quantity.column)
     batch_axis(axes, panel, width_in=width_in)
@@ -109,7 +109,8 @@ def value_axis(axes: Axes, label: str, tick: Callable[[float, int], str]) -> Non
     axes.yaxis.set_minor_formatter(FuncFormatter(lambda _value, _position: ""))
 
 
-def _runs_behind(axes: Axes, family: Family, runs: pd.DataFrame, column: str) -> None:
+def runs_behind(axes: Axes, family: Family, runs: pd.DataFrame, column: str) -> None:
+    """A family's runs as dots, evenly chosen rounds where there are too many."""
     values = runs[["batch_size", "round", column]].dropna()
     step = math.ceil(len(values) / _MOST_POINTS) if len(values) else 1
     drawn = values[values["round"] % step == 0]

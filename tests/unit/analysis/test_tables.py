@@ -13,10 +13,11 @@ import pyarrow as pa
 import pytest
 
 from bench.analysis import columns
+from bench.analysis.caveats import voided
 from bench.analysis.cells_table import SEVERITY
 from bench.analysis.columns import Column
 from bench.analysis.tables import Tables, build_tables
-from bench.records import RunResult, Status, SweepRecord
+from bench.records import ParityRecord, RunResult, Status, SweepRecord
 from bench.store.layout import SweepFolder
 from bench.store.reader import read_results, read_sweep
 from bench.store.trace_reader import read_trace
@@ -50,6 +51,9 @@ CHECKS = {
     "batch_samples": positive,
     "model_bytes": positive,
     "ratio": positive,
+    "parity": pandera.Check.ge(0),
+    "parity_bar": positive,
+    "parity_steps": pandera.Check.ge(0),
     "final_train_accuracy": share,
     "final_val_accuracy": share,
     "train_accuracy": share,
@@ -334,6 +338,67 @@ def test_a_measured_run_without_a_trace_to_trust_becomes_an_invalid_row(tmp_path
     assert after.runs["reason"].iloc[0].startswith("trace.parquet: ")
     assert np.isnan(after.runs["samples_per_s"].iloc[0])
     pd.testing.assert_frame_equal(after.runs.iloc[1:], before.runs.iloc[1:])
+
+
+def test_a_run_that_fails_the_parity_gate_voids_its_cell(tmp_path: Path) -> None:
+    tables = build_tables(small(tmp_path, rounds=3, wrong=[("pytorch", "eager", 32)]))
+    runs = tables.runs[tables.runs["batch_size"] == 32]
+    assert runs["status"].tolist() == ["invalid"] * 3
+    assert runs["reason"].iloc[2].startswith("not the reference's training: at step 7 of 50")
+    assert runs["reason"].iloc[0] == f"the parity gate voids the cell, round 2 failed it: {runs['reason'].iloc[2]}"
+    cell, other = (tables.cells[tables.cells["batch_size"] == size].iloc[0] for size in (32, 64))
+    assert (cell["status"], cell["n_measured"]) == ("invalid", 0)
+    assert np.isnan(cell["samples_per_s"])
+    assert "the parity gate voids the cell" in cell["samples_per_s_reason"]
+    assert other["n_measured"] == 3
+    assert voided(tables.cells).tolist() == (tables.cells["batch_size"] == 32).tolist()
+
+
+def test_a_damaged_record_voids_only_itself(tmp_path: Path) -> None:
+    folder = small(tmp_path, rounds=3)
+    break_trace(folder, read_results(folder)[0], "missing")
+    cells = build_tables(folder).cells.set_index("batch_size")
+    assert (cells["status"] == "invalid").sum() == 1
+    assert sorted(cells["n_measured"]) == [2, 3]
+    assert not voided(cells).any()
+
+
+def test_a_cells_parity_is_that_of_its_worst_run(tmp_path: Path) -> None:
+    folder = small(tmp_path, rounds=4, batch_sizes=[32])
+    records = [
+        ParityRecord(difference=2e-7, bar=5e-6, control=1e-7, flips=0.0, steps=50, step=3),
+        # Further away than the next one, and yet the better of the two by its bar.
+        ParityRecord(difference=6e-6, bar=1e-4, control=5e-6, flips=0.0, steps=50, step=9),
+        ParityRecord(difference=4e-6, bar=5e-6, control=2e-7, flips=1e-6, undecided=2, steps=50, step=41),
+        None,
+    ]
+    for result, record in zip(read_results(folder), records, strict=True):
+        reason = None if record else "no parity gate ran"
+        changed = dataclasses.replace(result, parity=record, parity_reason=reason)
+        write_result(folder.run(result.cell_id, result.round), changed)
+    tables = build_tables(folder)
+    cell = tables.cells.iloc[0]
+    assert (cell["parity"], cell["parity_bar"], cell["parity_control"], cell["parity_flips"]) == (
+        4e-6,
+        5e-6,
+        2e-7,
+        1e-6,
+    )
+    assert (cell["parity_undecided"], cell["parity_steps"], cell["parity_step"]) == (2, 50, 41)
+    assert pd.isna(cell["parity_reason"])
+    assert tables.runs["parity_reason"].dropna().tolist() == ["no parity gate ran"]
+
+
+def test_a_sweep_without_a_gate_says_why(tmp_path: Path) -> None:
+    tables = build_tables(small(tmp_path, parity_steps=0))
+    for table in (tables.runs, tables.cells):
+        assert table["parity"].isna().all()
+        assert set(table["parity_reason"]) == {"protocol.parity_steps is 0: the gate is off"}
+
+
+def test_numeric_flags_stand_in_runs_and_cells(tables: Tables) -> None:
+    assert "oneDNN on, jit compile off, threads 1" in set(tables.runs["numeric_flags"].dropna())
+    assert set(tables.cells["numeric_flags"].dropna()) == set(tables.runs["numeric_flags"].dropna())
 
 
 def test_a_run_of_no_planned_cell_is_named(tmp_path: Path) -> None:

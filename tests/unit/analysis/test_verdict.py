@@ -56,6 +56,20 @@ def test_the_fastest_per_sample_and_by_how_much(tmp_path: Path) -> None:
     assert rival.low > 2.5
 
 
+def test_a_cell_that_trained_something_else_wins_nothing_and_the_advice_says_so(tmp_path: Path) -> None:
+    found = verdict_of(tmp_path, paces=paces(FAST, SLOW), wrong=[("pytorch", "eager", 256)])
+    for decided in found.findings:
+        cells = [
+            decided.winner,
+            *(rival.choice for rival in decided.tied_with),
+            *(b.choice for b in found.best_per_framework),
+        ]
+        assert not [c for c in cells if c is not None and (c.framework, c.batch_size) == ("pytorch", 256)]
+    (advice,) = found.recommendations
+    assert {c.kind: c.count for c in advice.caveats}["not_the_same_training"] == 1
+    assert "failed_runs" not in {caveat.kind for caveat in advice.caveats}
+
+
 def test_the_runner_up_is_the_next_best_of_all(tmp_path: Path) -> None:
     fastest = finding(verdict_of(tmp_path, paces=paces(FAST, Pace(10_000.0, 50.0, 1, 1))), FASTEST_PER_SAMPLE)
     assert fastest.runner_up is not None

@@ -15,6 +15,7 @@ def plan(
     epochs: int = 10,
     device: str = "cpu",
     memory: bool = False,
+    parity: int = 0,
     loop: str = "idiomatic",
     **framework: str,
 ) -> Plan:
@@ -26,7 +27,7 @@ def plan(
                 "device": {"name": device},
                 "batch_size": size,
                 "budget": {"epochs": epochs},
-                "protocol": {"rounds": rounds, "memory": memory, "steady_min_s": 0.3},
+                "protocol": {"rounds": rounds, "memory": memory, "steady_min_s": 0.3, "parity_steps": parity},
             }
         )
         for size in (1, 32, "full")
@@ -44,6 +45,7 @@ def test_more_rounds_epochs_and_slower_machines_take_longer() -> None:
     assert estimate_s(plan(epochs=100), slowness=1) > usual
     assert estimate_s(plan(), slowness=3) > usual
     assert estimate_s(plan(memory=True), slowness=1) > usual
+    assert estimate_s(plan(parity=50), slowness=1) > usual
 
 
 def test_an_import_is_paid_once_where_a_template_forks_and_by_every_run_elsewhere() -> None:

@@ -22,6 +22,7 @@ UNITS = {
     "target": ["time to target (s)", "steps to target (updates of the weights)"],
     "loss_curves": ["training loss (nats)", "steps (updates)", "epochs", "training time (s)"],
     "memory": ["peak memory (bytes)", "batch size (samples per step)"],
+    "parity": ["largest difference from the reference's loss (nats)", "batch size (samples per step; full = 1,000)"],
     "batch_loss": ["loss of the batch (nats)", "step (one mini-batch each)"],
 }
 
@@ -63,6 +64,41 @@ def test_every_figure_states_its_units(folder: SweepFolder, name: str) -> None:
 def test_figures_of_convergence_name_budget_and_learning_rate(folder: SweepFolder, name: str) -> None:
     shown = " ".join(texts_of(folder.figures / f"{name}.svg"))
     assert "10 epochs, learning rate 0.001 at every batch size" in shown
+
+
+def test_the_figure_of_the_same_training_shows_the_bar_and_crosses_out_what_is_over_it(
+    folder: SweepFolder, tmp_path: Path
+) -> None:
+    right = texts_of(folder.figures / "parity.svg")
+    assert "bar 5 × 10⁻⁶" in right
+    assert "not the same: invalid" not in right
+    wrong = make_sweep(tmp_path / "wrong", batch_sizes=(8, 32), devices=("cpu",), wrong=[("keras", "compiled", 32)])
+    build_report(wrong)
+    assert "not the same: invalid" in texts_of(wrong.figures / "parity.svg")
+    page = " ".join(wrong.report_html.read_text(encoding="utf-8").split())
+    assert "1 cell did not and counts nowhere: Keras compiled at batch 32." in page
+    assert "not the reference&#39;s training: at step 7 of 50" in page
+
+
+def test_a_sweep_whose_every_cell_failed_still_has_its_figure(tmp_path: Path) -> None:
+    folder = make_sweep(
+        tmp_path / "wrong", batch_sizes=(8, 32), loops=("eager",), frameworks=("pytorch",), devices=("cpu",), rounds=1,
+        failures=False, wrong=[("pytorch", "eager", 8), ("pytorch", "eager", 32)],
+    )  # fmt: skip
+    build_report(folder)
+    assert "not the same: invalid" in texts_of(folder.figures / "parity.svg")
+    page = " ".join(folder.report_html.read_text(encoding="utf-8").split())
+    assert "2 cells did not train as the float64 reference does and count nowhere" in page
+
+
+def test_a_sweep_without_a_gate_says_so_where_the_proof_would_be(tmp_path: Path) -> None:
+    folder = make_sweep(tmp_path / "off", batch_sizes=(8, 32), devices=("cpu",), rounds=1, parity_steps=0)
+    build_report(folder)
+    html = folder.report_html.read_text(encoding="utf-8")
+    assert "No run of this sweep trained beside the reference: protocol.parity_steps is 0: the gate is off." in html
+    assert not (folder.figures / "parity.svg").exists()
+    assert "<dt>Parity gate</dt>" not in html
+    assert "every run therefore trains its" not in html
 
 
 def test_batch_sizes_are_the_ticks(folder: SweepFolder) -> None:

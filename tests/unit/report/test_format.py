@@ -8,6 +8,25 @@ from bench.report import format as fmt
 
 
 @pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (2.24e-7, "2.2 × 10⁻⁷"),
+        (5e-6, "5 × 10⁻⁶"),
+        (0.0, "0"),
+        (None, "–"),
+        (float("nan"), "–"),
+        (9.96e-13, "1 × 10⁻¹²"),
+    ],
+)
+def test_scientific_by_hand(value: float | None, text: str) -> None:
+    assert fmt.scientific(value) == text
+
+
+def test_a_power_of_ten_by_hand() -> None:
+    assert [fmt.power_of_ten(value) for value in (1e-16, 1.0, 1e3)] == ["10⁻¹⁶", "10⁰", "10³"]
+
+
+@pytest.mark.parametrize(
     ("value", "low", "high", "shown"),
     [
         (181_234.0, 179_000.0, 183_000.0, "181k samples/s"),

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from bench.cell import BudgetSpec, Cell, DataSpec, ProtocolSpec
 from bench.engines.base import Engine, Epochs, Setup
 from bench.errors import Unavailable
-from bench.records import Status
+from bench.records import ParityRecord, Status
 from bench.run import measure as module
 from bench.run.measure import Conditions, Recorder, measure, more_steady
+from bench.run.parity import Verdict
 from bench.workload.data import Split
 from bench.workload.network import Weights
 from bench.workload.schedule import epoch_order
@@ -48,6 +49,7 @@ class ScriptedEngine(Engine):
     """Takes scripted time for everything, and remembers what it was asked."""
 
     framework, loop = "scripted", "eager"
+    clock: Clock
 
     def __init__(self, setup: Setup, clock: Clock) -> None:
         super().__init__(setup)
@@ -123,6 +125,60 @@ def test_phases_are_timed_apart() -> None:
 def test_training_and_steady_timing_each_start_from_the_initial_weights() -> None:
     engine, _ = run(make_cell())
     assert engine.asked == ["open_device", "build", "load", "warm_up", "reset", "train", "reset", "train"]
+
+
+def gated(cell: Cell, objection: str | None, monkeypatch: pytest.MonkeyPatch) -> tuple[ScriptedEngine, Recorder]:
+    """A run whose gate takes a scripted second and ends as it is told to."""
+    record = ParityRecord(difference=1e-7, steps=50, bar=5e-6)
+
+    def check(engine: ScriptedEngine, *_: Any) -> Verdict:
+        engine.asked.append("gate")
+        engine.clock.work(1_000_000_000)
+        return Verdict(record, objection)
+
+    monkeypatch.setattr(module, "check_parity", check)
+    return run(cell)
+
+
+def test_the_parity_gate_comes_before_training_outside_every_window_and_leaves_the_initial_weights(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine, recorder = gated(make_cell(protocol=ProtocolSpec(parity_steps=50)), None, monkeypatch)
+    before = ["open_device", "build", "load", "warm_up", "reset", "gate", "reset"]
+    assert engine.asked == [*before, "train", "reset", "train"]
+    assert recorder.phases["parity_s"] == pytest.approx(1 + SYNC_NS / 1e9)
+    assert recorder.phases["first_step_s"] == pytest.approx((WARM_UP_NS + SYNC_NS) / 1e9)
+    assert {epoch.window_ns for epoch in recorder.epochs} == {TRAIN_NS + SYNC_NS}
+    assert recorder.parity == ParityRecord(difference=1e-7, steps=50, bar=5e-6)
+    assert recorder.status is Status.OK
+
+
+def test_a_run_whose_training_is_another_one_is_invalid_and_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = make_cell(protocol=ProtocolSpec(parity_steps=50))
+    engine, recorder = gated(cell, "not the reference's training", monkeypatch)
+    assert (recorder.status, recorder.reason) == (Status.INVALID, "not the reference's training")
+    assert recorder.parity is not None
+    assert recorder.epochs == []
+    assert "train" not in engine.asked
+    assert "training_s" not in recorder.phases
+
+
+def test_no_steps_turn_the_gate_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, recorder = gated(make_cell(protocol=ProtocolSpec(parity_steps=0)), "never asked", monkeypatch)
+    assert recorder.status is Status.OK
+    assert recorder.parity is None
+    assert "gate" not in engine.asked
+    assert "parity_s" not in recorder.phases
+
+
+def test_a_real_gate_tells_a_scripted_engine_from_training() -> None:
+    _, recorder = run(make_cell(protocol=ProtocolSpec(parity_steps=3)))
+    assert recorder.status is Status.INVALID
+    assert recorder.parity is not None
+    assert recorder.parity.difference is not None
+    assert recorder.parity.difference > 0.1
+    assert recorder.reason is not None
+    assert "the loss was 0.5" in recorder.reason
 
 
 def test_every_epoch_has_the_order_of_its_seed_round_and_number() -> None:

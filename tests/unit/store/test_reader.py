@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.errors import StorageError, UsageError
-from bench.records import SCHEMA_VERSION, CompileCache, MemoryRecord, PhaseTimes, RunResult, Status
+from bench.records import SCHEMA_VERSION, CompileCache, MemoryRecord, ParityRecord, PhaseTimes, RunResult, Status
 from bench.store.layout import RunFolder, SweepFolder
 from bench.store.reader import read_cell, read_result, read_results, read_sweep
 from bench.store.writer import write_json, write_result
@@ -42,8 +42,11 @@ results = st.builds(
     initial_train_loss=seconds,
     memory=st.builds(MemoryRecord, peak_rss_bytes=count, rss_reason=text, device_peak_bytes=count),
     environment=st.dictionaries(st.text(max_size=5), st.none() | st.booleans() | st.integers() | st.text(max_size=5)),
-    parity=seconds,
+    parity=st.none() | st.builds(ParityRecord, difference=seconds, step=count, bar=seconds, flips=seconds, reason=text),
 )
+
+
+SMOKE = Path(__file__).parents[3] / "results" / "reference" / "smoke"
 
 
 @pytest.fixture
@@ -60,6 +63,19 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 def test_a_result_comes_back_as_it_was_written(run: RunFolder, result: RunResult) -> None:
     write_result(run, result)
     assert read_result(run) == result
+
+
+def test_records_of_version_1_stay_readable() -> None:
+    """The sweep in the repository was measured before there was a parity gate."""
+    smoke = SweepFolder(SMOKE)
+    assert read_sweep(smoke).schema_version == 1
+    assert {read_cell(planned).protocol.parity_steps for planned in read_sweep(smoke).cells} == {0}
+    found = read_results(smoke)
+    assert {(result.schema_version, result.status) for result in found} <= {
+        (1, Status.OK),
+        (1, Status.TARGET_NOT_REACHED),
+    }
+    assert {(result.parity, result.parity_reason) for result in found} == {(None, "no parity gate ran")}
 
 
 def test_a_sweep_comes_back_with_its_cells(folder: SweepFolder) -> None:
