@@ -72,7 +72,7 @@ _CATALOGUE: dict[str, dict[str | None, Variant]] = {
     },
     "keras": {
         "tensorflow": Variant(
-            modules=_loops("keras", "idiomatic", "eager", "compiled"),
+            modules=_loops("keras", "idiomatic") | _loops("keras.tensorflow", "eager", "compiled"),
             fastest="compiled",
             required=("keras", "tensorflow"),
             template=("tensorflow", "keras"),

@@ -53,7 +53,7 @@ def test_keras_own_adam_is_used_with_the_frameworks_defaults() -> None:
 
 @pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
 def test_the_compiled_step_is_traced_once_per_batch_shape(monkeypatch: pytest.MonkeyPatch, jit_compile: bool) -> None:
-    engine_class = import_module("bench.engines.keras.compiled").KerasCompiled
+    engine_class = import_module("bench.engines.keras.tensorflow.compiled").KerasCompiled
     traced: list[str] = []
     monkeypatch.setattr(engine_class, "jit_compile", jit_compile)
     monkeypatch.setattr(engine_class, "train_rows", counted(engine_class.train_rows, traced))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from bench.engines.base import Order
-from bench.engines.keras.steps import TensorFlowSteps
+from bench.engines.keras.tensorflow.steps import TensorFlowSteps
 
 
 class KerasEager(TensorFlowSteps):

@@ -13,7 +13,8 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from bench.engines.base import FloatArray, Order
-from bench.engines.keras.steps import TensorFlowSteps
+from bench.engines.keras.orders import pad
+from bench.engines.keras.tensorflow.steps import TensorFlowSteps
 from bench.workload.network import Weights
 
 
@@ -21,6 +22,7 @@ class KerasCompiled(TensorFlowSteps):
     """One compiled graph per step."""
 
     loop = "compiled"
+    compilation = "anew"
 
     order: tf.Variable
     place: tf.Variable
@@ -40,12 +42,13 @@ class KerasCompiled(TensorFlowSteps):
     def load(self, x: FloatArray, y: FloatArray) -> None:
         """The whole split goes to the device, with room for an order of its rows."""
         super().load(x, y)
-        self.order = tf.Variable(tf.range(len(x), dtype=tf.int64), trainable=False)
-        self.place = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.order = tf.Variable(tf.range(len(x), dtype=tf.int32), trainable=False)
+        self.place = tf.Variable(0, dtype=tf.int32, trainable=False)
 
     def place_order(self, order: Order) -> None:
         """On the device."""
-        self.order.assign(order, read_value=False)
+        padded = pad(order, self.cell.data.n_train, self.cell.batch_size)
+        self.order.assign(padded.rows, read_value=False)
         self._go_to(0)
 
     def step(self, low: int, high: int) -> tf.Tensor:
@@ -61,7 +64,7 @@ class KerasCompiled(TensorFlowSteps):
         self._next_low = low
 
     def _trace(self, batch_size: int) -> Callable[[], tf.Tensor]:
-        places = tf.range(batch_size, dtype=tf.int64)
+        places = tf.range(batch_size, dtype=tf.int32)
 
         def one_step() -> tf.Tensor:
             # Not tf.slice: XLA compiles it anew for every place.
