@@ -81,8 +81,8 @@ _CATALOGUE: dict[str, dict[str | None, Variant]] = {
             variables=lambda threads, device: keras_variables("tensorflow", threads, device),
         ),
         "jax": Variant(
-            modules=_loops("keras", "idiomatic"),
-            fastest="idiomatic",
+            modules=_loops("keras", "idiomatic") | _loops("keras.jax", "compiled", "fused"),
+            fastest="fused",
             required=("keras", "jax"),
             template=("jax", "keras"),
             devices=DEVICES,
