@@ -72,8 +72,8 @@ _CATALOGUE: dict[str, dict[str | None, Variant]] = {
     },
     "keras": {
         "tensorflow": Variant(
-            modules=_loops("keras", "idiomatic") | _loops("keras.tensorflow", "eager", "compiled"),
-            fastest="compiled",
+            modules=_loops("keras", "idiomatic") | _loops("keras.tensorflow", "eager", "compiled", "fused"),
+            fastest="fused",
             required=("keras", "tensorflow"),
             template=("tensorflow", "keras"),
             devices=("cpu", "gpu"),

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from bench.engines.base import Engine, MemoryGauge
+from bench.engines.keras.cache import keep_programs
 from bench.engines.keras.device import Device, open_device
 from bench.engines.keras.environment import describe, pin_configuration
 from bench.engines.keras.memory import watch
@@ -34,8 +35,9 @@ class KerasEngine(Engine):
     _fresh: FreshOptimizer
 
     def open_device(self) -> str:
-        """Pins the configuration, opens the device, and makes sure that variables live there."""
+        """Pins the configuration, says where programs are kept, opens the device, and makes sure that variables live there."""
         pin_configuration(self.cell.network.dtype)
+        keep_programs(self.setup.cache_folder)
         self.device = open_device(self.cell)
         return self.device.name
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from bench.engines.base import FloatArray, Order
@@ -42,13 +43,14 @@ class KerasCompiled(TensorFlowSteps):
     def load(self, x: FloatArray, y: FloatArray) -> None:
         """The whole split goes to the device, with room for an order of its rows."""
         super().load(x, y)
-        self.order = tf.Variable(tf.range(len(x), dtype=tf.int32), trainable=False)
-        self.place = tf.Variable(0, dtype=tf.int32, trainable=False)
+        self.order = tf.Variable(tf.range(len(x), dtype=tf.int64), trainable=False)
+        self.place = tf.Variable(0, dtype=tf.int64, trainable=False)
 
     def place_order(self, order: Order) -> None:
         """On the device."""
         padded = pad(order, self.cell.data.n_train, self.cell.batch_size)
-        self.order.assign(padded.rows, read_value=False)
+        # 64 bits, because TensorFlow keeps variables of 32-bit integers on the host, wherever the graph runs.
+        self.order.assign(padded.rows.astype(np.int64), read_value=False)
         self._go_to(0)
 
     def step(self, low: int, high: int) -> tf.Tensor:
@@ -64,7 +66,7 @@ class KerasCompiled(TensorFlowSteps):
         self._next_low = low
 
     def _trace(self, batch_size: int) -> Callable[[], tf.Tensor]:
-        places = tf.range(batch_size, dtype=tf.int32)
+        places = tf.range(batch_size, dtype=tf.int64)
 
         def one_step() -> tf.Tensor:
             # Not tf.slice: XLA compiles it anew for every place.
