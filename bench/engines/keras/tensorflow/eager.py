@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.eager.imperative_grad import imperative_grad
 
 from bench.engines.base import FloatArray, Order
 from bench.engines.keras.tensorflow.kernels import Updater, make_updater
@@ -80,7 +81,8 @@ class KerasEager(TensorFlowSteps):
             hidden = ops.Relu(features=ops.BiasAdd(value=ops.MatMul(a=x, b=hidden_kernel), bias=hidden_bias))
             logits = ops.BiasAdd(value=ops.MatMul(a=hidden, b=output_kernel), bias=output_bias)
         d_logits = ops.Mul(x=ops.Sub(x=ops.Sigmoid(x=logits), y=y), y=share)
-        self.updater.update(tape.gradient(logits, weights, output_gradients=d_logits))
+        # What tape.gradient ends in. Before it, that flattens and packs its few tensors for longer than a gradient takes.
+        self.updater.update(imperative_grad(tape._tape, [logits], weights, output_gradients=[d_logits]))
         return logits
 
     def train_block_with_keras(self, rows: tf.Tensor, steps: int, size: int) -> tf.Tensor:
