@@ -61,8 +61,8 @@ def _loops(folder: str, *loops: str) -> dict[str, str]:
 _KERAS_TPU = "Keras reaches a TPU through framework.backend=jax (TensorFlow's last TPU release was 2.19.1)"
 
 _JAX_EAGER = (
-    "JAX differentiates by tracing, anew in every step, and runs each operation as a program of its own, so that a step "
-    "op by op was measured to take tens of times as long as one of model.fit"
+    "JAX differentiates by tracing, anew in every step, and runs each operation as a program of its own, so that a "
+    "step op by op was measured to take tens of times as long as one of model.fit"
 )
 
 _CATALOGUE: dict[str, dict[str | None, Variant]] = {

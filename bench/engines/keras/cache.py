@@ -12,9 +12,9 @@ import keras
 def keep_programs(folder: Path | None) -> None:
     """Makes JAX look into ``folder`` before it compiles, whatever the size of the program; None keeps nothing.
 
-    TensorFlow's own folder for XLA's programs (``tf_xla_persistent_cache_directory``) is not used: the names of its files
-    tell neither the version nor the processor apart, and at every hit on the processor it logs, as an error, that the
-    program may end in an illegal instruction.
+    TensorFlow's own folder for XLA's programs (``tf_xla_persistent_cache_directory``) is not used: the names of its
+    files tell neither the version nor the processor apart, and at every hit on the processor it logs, as an error, that
+    the program may end in an illegal instruction.
     """
     if keras.backend.backend() == "jax":
         _keep_jax_programs(sys.modules["jax"], folder)

@@ -23,7 +23,7 @@ def pin_configuration(dtype: str) -> None:
 def keep_float64(dtype: str) -> None:
     """Lets float64 stay float64 in Keras' own operations.
 
-    On JAX and PyTorch Keras computes the result type of two float64 numbers as float32, whatever its ``floatx``: that is
+    On JAX and PyTorch Keras takes the result type of two float64 numbers for float32, whatever its ``floatx``: that is
     JAX's rule without ``jax_enable_x64``, and no setting turns it off. Means and, on PyTorch, layers are rounded by it.
     """
     if keras.backend.backend() != "tensorflow":

@@ -98,6 +98,10 @@ class BatchLossHistory(keras.callbacks.Callback):  # type: ignore[misc]
         self.ask()
         self.model.stop_training = self.asked != self.rows
 
+    def next(self) -> BatchLossHistory:
+        """The history of the ``fit`` that trains what has been asked for."""
+        return BatchLossHistory(self.epochs, self.asked or 0, self.asked)
+
     def ask(self) -> None:
         """What the measuring loop wants next."""
         order = self.epochs.start()
@@ -164,12 +168,11 @@ class KerasIdiomatic(KerasEngine):
         ``fit`` takes its data before the measuring loop is asked for the first time. It is given the whole split,
         and left again before its first step where a part is wanted.
         """
-        rows, asked = self.cell.data.n_train, None
-        while rows:
-            history = BatchLossHistory(epochs, rows, asked)
+        history = BatchLossHistory(epochs, self.cell.data.n_train, None)
+        while history.asked != 0:
             with suppress(AnotherFit):
                 self._fit(history)
-            rows = asked = history.asked
+            history = history.next()
 
     def _fit(self, history: BatchLossHistory) -> None:
         with repeatable_shuffling():

@@ -35,7 +35,7 @@ class KerasEngine(Engine):
     _fresh: FreshOptimizer
 
     def open_device(self) -> str:
-        """Pins the configuration, says where programs are kept, opens the device, and makes sure that variables live there."""
+        """Pins what may be configured, opens the device, and makes sure that variables live there."""
         pin_configuration(self.cell.network.dtype)
         keep_programs(self.setup.cache_folder)
         self.device = open_device(self.cell)

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bench.engines.base import Epochs, FloatArray, MemoryGauge, MemoryPeak, Order
+from bench.engines.base import Epochs, FloatArray, MemoryGauge, MemoryPeak
 from bench.engines.keras.model import make_loss
 from bench.engines.keras.opening import KerasEngine
 from bench.engines.keras.orders import PaddedOrder, pad
@@ -153,7 +153,7 @@ def ahead_of_time(function: Callable[..., Any], *arguments: Any) -> jax.stages.C
 
 def planned(programs: dict[str, jax.stages.Compiled]) -> MemoryPeak:
     """The largest of the programs, by XLA's own analysis."""
-    plans = {name: program.memory_analysis() for name, program in programs.items()}
+    plans: dict[str, Any] = {name: program.memory_analysis() for name, program in programs.items()}
     if not all(plans.values()):
         return MemoryPeak(reason=f"XLA tells no memory plan on {jax.default_backend()}")
     peaks = {

@@ -60,7 +60,7 @@ class KerasEager(TensorFlowSteps):
 
     def step(self, low: int, high: int) -> tf.Tensor:
         """One update on rows ``order[low:high]``."""
-        return self._train_block(tf.slice(self.order, [low], [high - low]), 1, high - low)
+        return self._train_block(tf.slice(self.order, [low], [high - low]), 1, high - low)[0]
 
     def train_block(self, rows: tf.Tensor, steps: int, size: int) -> tf.Tensor:
         """``steps`` updates on ``size`` rows each; returns their mean losses, shape (steps,)."""
@@ -81,7 +81,7 @@ class KerasEager(TensorFlowSteps):
             hidden = ops.Relu(features=ops.BiasAdd(value=ops.MatMul(a=x, b=hidden_kernel), bias=hidden_bias))
             logits = ops.BiasAdd(value=ops.MatMul(a=hidden, b=output_kernel), bias=output_bias)
         d_logits = ops.Mul(x=ops.Sub(x=ops.Sigmoid(x=logits), y=y), y=share)
-        # What tape.gradient ends in. Before it, that flattens and packs its few tensors for longer than a gradient takes.
+        # What tape.gradient ends in; to flatten and pack a few tensors takes it as long as the gradients do.
         self.updater.update(imperative_grad(tape._tape, [logits], weights, output_gradients=[d_logits]))
         return logits
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -90,8 +90,9 @@ class Adam(Updater):
         self.first = _handles(self.optimizer._momentums)
         self.second = _handles(self.optimizer._velocities)
         self.betas = self.constant(self.spec.beta1), self.constant(self.spec.beta2)
-        self.rounded = float(np.dtype(self.dtype).type(self.spec.beta1)), float(
-            np.dtype(self.dtype).type(self.spec.beta2)
+        self.rounded = (
+            float(np.dtype(self.dtype).type(self.spec.beta1)),
+            float(np.dtype(self.dtype).type(self.spec.beta2)),
         )
         self.zero = self.constant(0.0)
 
@@ -119,8 +120,8 @@ class Adam(Updater):
 
 def make_updater(cell: Cell, lr: float, optimizer: keras.optimizers.Optimizer, model: keras.Model) -> Updater:
     """The cell's optimizer as kernels."""
-    updater: type[Updater] = {"sgd": Sgd, "momentum": Momentum, "adam": Adam}[cell.optimizer.name]
-    return updater(cell, lr, optimizer, model)
+    updaters: dict[str, Callable[..., Updater]] = {"sgd": Sgd, "momentum": Momentum, "adam": Adam}
+    return updaters[cell.optimizer.name](cell, lr, optimizer, model)
 
 
 def _handles(variables: Sequence[keras.Variable]) -> list[tf.Tensor]:

@@ -34,8 +34,8 @@ class TensorFlowTraining(KerasEngine):
         self._variables = [variable.value for variable in self.model.trainable_variables]
 
     def load(self, x: FloatArray, y: FloatArray) -> None:
-        """The whole split goes to the device."""
-        self.x, self.y = tf.constant(x), tf.constant(y[:, None])
+        """The whole split goes to the device; a constant would hold NumPy's copy beside TensorFlow's own."""
+        self.x, self.y = tf.identity(x), tf.identity(y[:, None])
 
     def train_rows(self, rows: tf.Tensor) -> tf.Tensor:
         """Gather, forward, loss, backward, update; returns the mean loss of the batch of these rows."""
