@@ -44,7 +44,7 @@ class KerasEngine(Engine):
     def build(self, weights: Weights) -> None:
         """Model and optimizer; slots are made now, because a graph that makes them is traced twice."""
         self.model = self.make_model()
-        self.optimizer = make_optimizer(self.cell, self.setup.lr)
+        self.optimizer = self.make_optimizer()
         self.optimizer.build(self.model.trainable_variables)
         self._fresh = FreshOptimizer(self.optimizer)
         self.model.set_weights(list(weights))
@@ -52,6 +52,10 @@ class KerasEngine(Engine):
     def make_model(self) -> keras.Model:
         """The network."""
         return keras.Sequential(make_layers(self.cell))
+
+    def make_optimizer(self) -> keras.optimizers.Optimizer:
+        """The optimizer."""
+        return make_optimizer(self.cell, self.setup.lr)
 
     def reset(self, weights: Weights) -> None:
         """Weights, slots and the native shuffling from their start; whatever was traced stays."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.contract.case import Kind, ready, train, trajectory
+from tests.contract.case import Kind, ready, start_weights, train, trajectory
 from tests.unit.engines.keras.parts import (
     assert_the_model_is_what_was_trained,
     changing_sizes,
@@ -11,7 +11,7 @@ from tests.unit.engines.keras.parts import (
     train_orders,
 )
 
-LOOPS = ("idiomatic", "eager")
+LOOPS = ("idiomatic", "eager", "compiled")
 
 # Keras 3.15 turns its variables into arrays in a way that NumPy 2 warns of; nothing here can change that.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
@@ -35,6 +35,14 @@ def test_parts_of_an_epoch_train_exactly_their_rows(loop: str) -> None:
     engine.shuffles_natively = False
     orders = changing_sizes(32, shuffled=engine.follows_order)
     assert furthest(train_orders(engine, orders), reference_losses(cell, orders)) <= 1e-12
+
+
+def test_the_compiled_step_is_traced_once_per_batch_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = ready(kind("compiled").cell(32))
+    monkeypatch.setattr(engine.model, "stateless_call", None)  # type: ignore[attr-defined]  # tracing would call it
+    first = train_orders(engine, changing_sizes(32))
+    engine.reset(start_weights())
+    assert furthest(train_orders(engine, changing_sizes(32)), first) == 0
 
 
 @pytest.mark.parametrize("loop", LOOPS)
