@@ -9,6 +9,7 @@ them; each of the two batch shapes has one.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -120,7 +121,11 @@ class KerasCompiled(KerasEngine):
             os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "inductor")
         arguments = self._arguments()
         traced = make_fx(self._step(size))(*(argument.clone() for argument in arguments))
-        program: Program = standalone_compile(traced, list(arguments), dynamic_shapes="from_example_inputs")
+        # One thread is this process; with more, inductor keeps a pool of processes beside the one that is measured.
+        with torch._inductor.config.patch(compile_threads=1), warnings.catch_warnings():
+            # Of PyTorch's own making, where inductor is imported for the first time.
+            warnings.filterwarnings("ignore", ".*torch.jit.* is deprecated", DeprecationWarning)
+            program: Program = standalone_compile(traced, list(arguments), dynamic_shapes="from_example_inputs")
         return program
 
     def _step(self, size: int) -> Callable[..., tuple[()]]:
