@@ -1,7 +1,8 @@
-"""Compiled programs kept from run to run: JAX writes them to a folder, by a hash of the program and its compiler."""
+"""Compiled programs kept from run to run: JAX and PyTorch write them to a folder, by a hash of program and compiler."""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,17 @@ import keras
 
 
 def keep_programs(folder: Path | None) -> None:
-    """Makes JAX look into ``folder`` before it compiles, whatever the size of the program; None keeps nothing.
+    """Makes compilers look into ``folder`` first; None keeps nothing (but PyTorch, which then has a folder of its own).
 
     TensorFlow's own folder for XLA's programs (``tf_xla_persistent_cache_directory``) is not used: the names of its
     files tell neither the version nor the processor apart, and at every hit on the processor it logs, as an error, that
     the program may end in an illegal instruction.
     """
-    if keras.backend.backend() == "jax":
+    backend = keras.backend.backend()
+    if backend == "jax":
         _keep_jax_programs(sys.modules["jax"], folder)
+    if backend == "torch" and folder is not None:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "inductor")
 
 
 def _keep_jax_programs(jax: Any, folder: Path | None) -> None:

@@ -2,7 +2,7 @@
 
 Keras hands out its layers and its optimizer as functions (``stateless_call``, ``stateless_apply``). The state between
 two calls is a tuple of JAX arrays that the programs take over and give back (their buffers are donated); the
-variables of the real model and optimizer get it back when somebody asks for weights, and at the end of ``train``.
+variables of the real model and optimizer get a copy at the end of ``train``, outside every window.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class JaxLoop(KerasEngine):
     state: State
 
     def build(self, weights: Weights) -> None:
-        """Model, optimizer and loss; the state is made by ``reset``."""
+        """Model, optimizer and loss; the state is made where the data arrive."""
         super().build(weights)
         self.loss = make_loss(self.cell)
 

@@ -8,7 +8,6 @@ them; each of the two batch shapes has one.
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -117,8 +116,6 @@ class KerasCompiled(KerasEngine):
         return (self.x, self.y, self.order, self.place, self.losses, *self.state)
 
     def _compile(self, size: int) -> Program:
-        if (folder := self.setup.cache_folder) is not None:
-            os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "inductor")
         arguments = self._arguments()
         traced = make_fx(self._step(size))(*(argument.clone() for argument in arguments))
         # One thread is this process; with more, inductor keeps a pool of processes beside the one that is measured.
