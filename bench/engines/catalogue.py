@@ -6,8 +6,8 @@ Adding a framework is one folder beside this file, with a module for each loop t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 
 from bench.engines.base import Engine
@@ -40,6 +40,7 @@ class Variant:
         template: what a template process imports, all of it without starting a runtime; in this order.
         devices: where it can run at all.
         not_elsewhere: why not on the other devices.
+        missing: why a loop that is not there cannot be had, by the loop's name.
         variables: what must be in the environment before the import, given threads and device.
     """
 
@@ -49,6 +50,7 @@ class Variant:
     template: tuple[str, ...]
     devices: tuple[str, ...]
     not_elsewhere: str = ""
+    missing: Mapping[str, str] = field(default_factory=dict)
     variables: Callable[[int, str], dict[str, str]]
 
 
@@ -57,6 +59,11 @@ def _loops(folder: str, *loops: str) -> dict[str, str]:
 
 
 _KERAS_TPU = "Keras reaches a TPU through framework.backend=jax (TensorFlow's last TPU release was 2.19.1)"
+
+_JAX_EAGER = (
+    "JAX differentiates by tracing, anew in every step, and runs each operation as a program of its own, so that a "
+    "step op by op was measured to take tens of times as long as one of model.fit"
+)
 
 _CATALOGUE: dict[str, dict[str | None, Variant]] = {
     "pytorch": {
@@ -72,8 +79,8 @@ _CATALOGUE: dict[str, dict[str | None, Variant]] = {
     },
     "keras": {
         "tensorflow": Variant(
-            modules=_loops("keras", "idiomatic", "eager", "compiled"),
-            fastest="compiled",
+            modules=_loops("keras", "idiomatic") | _loops("keras.tensorflow", "eager", "compiled", "fused"),
+            fastest="fused",
             required=("keras", "tensorflow"),
             template=("tensorflow", "keras"),
             devices=("cpu", "gpu"),
@@ -81,16 +88,17 @@ _CATALOGUE: dict[str, dict[str | None, Variant]] = {
             variables=lambda threads, device: keras_variables("tensorflow", threads, device),
         ),
         "jax": Variant(
-            modules=_loops("keras", "idiomatic"),
-            fastest="idiomatic",
+            modules=_loops("keras", "idiomatic") | _loops("keras.jax", "compiled", "fused"),
+            fastest="fused",
             required=("keras", "jax"),
             template=("jax", "keras"),
             devices=DEVICES,
+            missing={"eager": _JAX_EAGER},
             variables=lambda threads, device: keras_variables("jax", threads, device),
         ),
         "torch": Variant(
-            modules=_loops("keras", "idiomatic"),
-            fastest="idiomatic",
+            modules=_loops("keras", "idiomatic") | _loops("keras.torch", "eager", "compiled"),
+            fastest="compiled",
             required=("keras", "torch"),
             template=("torch", "torch._dynamo", "keras"),
             devices=("cpu", "gpu"),
@@ -139,7 +147,8 @@ def why_not(framework: str, backend: str | None, loop: str, device: str) -> str 
     found = variant(framework, backend)
     name = _name(framework, backend)
     if loop not in found.modules:
-        return f"{name} has no loop {loop}; it has {_list(found.modules)}"
+        because = f": {found.missing[loop]}" if loop in found.missing else ""
+        return f"{name} has no loop {loop}{because}; it has {_list(found.modules)}"
     if device not in DEVICES:
         return f"there is no device {device}; there are {_list(DEVICES)}"
     if device not in found.devices:

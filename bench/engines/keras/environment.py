@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 import keras
+from keras.src.backend.common import dtypes
 
 from bench.engines.keras.device import Device
 
@@ -16,6 +17,17 @@ def pin_configuration(dtype: str) -> None:
     keras.config.set_floatx(dtype)
     keras.config.set_epsilon(1e-7)
     keras.config.set_dtype_policy(dtype)
+    keep_float64(dtype)
+
+
+def keep_float64(dtype: str) -> None:
+    """Lets float64 stay float64 in Keras' own operations.
+
+    On JAX and PyTorch Keras takes the result type of two float64 numbers for float32, whatever its ``floatx``: that is
+    JAX's rule without ``jax_enable_x64``, and no setting turns it off. Means and, on PyTorch, layers are rounded by it.
+    """
+    if keras.backend.backend() != "tensorflow":
+        dtypes.BIT64_TO_BIT32_DTYPE["float64"] = "float64" if dtype == "float64" else "float32"
 
 
 def describe(device: Device, *, jit_compile: bool | None) -> dict[str, Any]:

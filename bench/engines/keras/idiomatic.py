@@ -11,12 +11,13 @@ Keras lets a model override, stores it in a metric of one number.
 from __future__ import annotations
 
 import sys
-from typing import Any
+from contextlib import suppress
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
 
-from bench.engines.base import Epochs, FloatArray
+from bench.engines.base import Compilation, Epochs, FloatArray
 from bench.engines.keras.model import make_accuracy, make_layers, make_loss
 from bench.engines.keras.opening import KerasEngine
 from bench.engines.keras.shuffling import repeatable_shuffling
@@ -24,6 +25,9 @@ from bench.workload.network import Weights
 
 # fit wants a number of epochs; the measuring loop ends it earlier.
 _ENDLESS = sys.maxsize
+
+# Of the program of a step: TensorFlow traces it, JAX compiles it (and can keep it), PyTorch runs op by op.
+_COMPILATION: dict[str, Compilation] = {"tensorflow": "anew", "jax": "cached", "torch": "nothing"}
 
 
 class LastValue(keras.metrics.Metric):  # type: ignore[misc]
@@ -56,22 +60,32 @@ class TellingModel(keras.Sequential):  # type: ignore[misc]
         return loss
 
 
-class NothingToTrain(Exception):
+class AnotherFit(Exception):
     """Leaves ``fit`` before its first step: Keras looks at ``stop_training`` only after one."""
 
 
 class BatchLossHistory(keras.callbacks.Callback):  # type: ignore[misc]
-    """The tutorial's callback, one list per epoch, driven by the measuring loop."""
+    """The tutorial's callback, one list per epoch, driven by the measuring loop.
 
-    def __init__(self, epochs: Epochs) -> None:
+    Attributes:
+        rows: how many rows this ``fit`` was given.
+        asked: rows of the epoch that the measuring loop has started and nobody has trained yet; 0 where it wants
+            no more, None where it has not been asked.
+    """
+
+    def __init__(self, epochs: Epochs, rows: int, asked: int | None) -> None:
         super().__init__()
         self.epochs = epochs
+        self.rows = rows
+        self.asked = asked
         self.losses: list[float] = []
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Opens the first window; what follows is Keras' own epoch."""
-        if self.epochs.start() is None:
-            raise NothingToTrain
+        if self.asked is None:
+            self.ask()
+        if self.asked != self.rows:
+            raise AnotherFit
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Reads the loss, as the tutorial does: a wait for the device at every step."""
@@ -81,8 +95,17 @@ class BatchLossHistory(keras.callbacks.Callback):  # type: ignore[misc]
         """Closes the window and opens the next."""
         losses, self.losses = self.losses, []
         self.epochs.finish(lambda: np.array(losses))
-        if self.epochs.start() is None:
-            self.model.stop_training = True
+        self.ask()
+        self.model.stop_training = self.asked != self.rows
+
+    def next(self) -> BatchLossHistory:
+        """The history of the ``fit`` that trains what has been asked for."""
+        return BatchLossHistory(self.epochs, self.asked or 0, self.asked)
+
+    def ask(self) -> None:
+        """What the measuring loop wants next."""
+        order = self.epochs.start()
+        self.asked = 0 if order is None else len(order)
 
 
 class WarmUpEpoch:
@@ -101,9 +124,11 @@ class WarmUpEpoch:
 
 
 class KerasIdiomatic(KerasEngine):
-    """The front door. It shuffles natively, from Keras' seed; without shuffling it takes rows as they stand."""
+    """The front door. It shuffles natively, from the setup's seed; with that turned off rows come as they stand."""
 
     loop = "idiomatic"
+    follows_order = False
+    compilation: ClassVar[Compilation] = _COMPILATION[keras.backend.backend()]
 
     x: FloatArray
     y: FloatArray
@@ -135,24 +160,29 @@ class KerasIdiomatic(KerasEngine):
         """A short epoch of one full batch and, where an epoch ends in one, the short batch."""
         n, batch_size = self.cell.data.n_train, self.cell.batch_size
         rows = batch_size + n % batch_size
-        self._fit(rows, WarmUpEpoch(rows))
+        self._fit(BatchLossHistory(WarmUpEpoch(rows), rows, None))
 
     def train(self, epochs: Epochs) -> None:
-        """One ``fit`` until ``epochs.start()`` answers None; the order it is given is Keras' own business here."""
-        try:
-            self._fit(self.cell.data.n_train, epochs)
-        except NothingToTrain:
-            return
+        """One ``fit`` for all epochs of one size, until ``epochs.start()`` answers None.
 
-    def _fit(self, rows: int, epochs: Epochs) -> None:
+        ``fit`` takes its data before the measuring loop is asked for the first time. It is given the whole split,
+        and left again before its first step where a part is wanted.
+        """
+        history = BatchLossHistory(epochs, self.cell.data.n_train, None)
+        while history.asked != 0:
+            with suppress(AnotherFit):
+                self._fit(history)
+            history = history.next()
+
+    def _fit(self, history: BatchLossHistory) -> None:
         with repeatable_shuffling():
             self.model.fit(
-                self.x[:rows],
-                self.y[:rows],
+                self.x[: history.rows],
+                self.y[: history.rows],
                 batch_size=self.cell.batch_size,
                 epochs=_ENDLESS,
-                shuffle=self.cell.data.shuffle,
-                callbacks=[BatchLossHistory(epochs)],
+                shuffle=self.shuffles_natively,
+                callbacks=[history],
                 verbose=0,
             )
 

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from bench.engines.base import Engine, MemoryGauge
+from bench.engines.keras.cache import keep_programs
 from bench.engines.keras.device import Device, open_device
 from bench.engines.keras.environment import describe, pin_configuration
 from bench.engines.keras.memory import watch
@@ -34,15 +35,16 @@ class KerasEngine(Engine):
     _fresh: FreshOptimizer
 
     def open_device(self) -> str:
-        """Pins the configuration, opens the device, and makes sure that variables live there."""
+        """Pins what may be configured, opens the device, and makes sure that variables live there."""
         pin_configuration(self.cell.network.dtype)
+        keep_programs(self.setup.cache_folder)
         self.device = open_device(self.cell)
         return self.device.name
 
     def build(self, weights: Weights) -> None:
         """Model and optimizer; slots are made now, because a graph that makes them is traced twice."""
         self.model = self.make_model()
-        self.optimizer = make_optimizer(self.cell, self.setup.lr)
+        self.optimizer = self.make_optimizer()
         self.optimizer.build(self.model.trainable_variables)
         self._fresh = FreshOptimizer(self.optimizer)
         self.model.set_weights(list(weights))
@@ -50,6 +52,10 @@ class KerasEngine(Engine):
     def make_model(self) -> keras.Model:
         """The network."""
         return keras.Sequential(make_layers(self.cell))
+
+    def make_optimizer(self) -> keras.optimizers.Optimizer:
+        """The optimizer."""
+        return make_optimizer(self.cell, self.setup.lr)
 
     def reset(self, weights: Weights) -> None:
         """Weights, slots and the native shuffling from their start; whatever was traced stays."""

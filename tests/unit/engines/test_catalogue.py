@@ -42,6 +42,7 @@ def test_an_entry_is_complete(framework: str, backend: str | None) -> None:
     assert catalogue.template_modules(framework, backend)
     for module in entry.modules.values():
         assert importlib.util.find_spec(module), module
+    assert set(entry.missing) <= set(catalogue.LOOPS) - set(entry.modules), "a loop is missing and there"
 
 
 @pytest.mark.parametrize(
@@ -61,6 +62,7 @@ def test_an_engine_says_what_it_is(framework: str, loop: str) -> None:
         ("keras", "theano", "eager", "cpu", "keras has no backend theano; it has tensorflow, jax, torch"),
         ("keras", None, "eager", "cpu", "keras needs a backend; it has tensorflow, jax, torch"),
         ("reference", None, "fused", "cpu", "reference has no loop fused; it has eager"),
+        ("keras", "jax", "eager", "cpu", "keras on jax has no loop eager: JAX .*; it has idiomatic, compiled, fused"),
         ("pytorch", None, "eager", "gqu", "no device gqu; there are cpu, gpu, tpu"),
         ("reference", None, "eager", "gpu", "reference cannot run on gpu: NumPy"),
         ("keras", "tensorflow", "idiomatic", "tpu", "keras on tensorflow cannot run on tpu: .*framework.backend=jax"),

@@ -9,16 +9,20 @@ import numpy as np
 import pytest
 
 from tests.contract.case import Kind, ready, start_weights, train, trajectory
+from tests.unit.engines.keras.parts import (
+    assert_the_model_is_what_was_trained,
+    changing_sizes,
+    furthest,
+    reference_losses,
+    train_orders,
+    whole,
+)
 
-LOOPS = ("idiomatic", "eager", "compiled")
+LOOPS = ("idiomatic", "eager", "compiled", "fused")
 
 
 def kind(loop: str) -> Kind:
     return Kind("keras", "tensorflow", loop)
-
-
-def furthest(seen: list[Any], expected: list[Any]) -> float:
-    return float(np.abs(np.concatenate(seen) - np.concatenate(expected)).max())
 
 
 def counted(function: Callable[..., Any], calls: list[str]) -> Callable[..., Any]:
@@ -53,7 +57,7 @@ def test_keras_own_adam_is_used_with_the_frameworks_defaults() -> None:
 
 @pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
 def test_the_compiled_step_is_traced_once_per_batch_shape(monkeypatch: pytest.MonkeyPatch, jit_compile: bool) -> None:
-    engine_class = import_module("bench.engines.keras.compiled").KerasCompiled
+    engine_class = import_module("bench.engines.keras.tensorflow.compiled").KerasCompiled
     traced: list[str] = []
     monkeypatch.setattr(engine_class, "jit_compile", jit_compile)
     monkeypatch.setattr(engine_class, "train_rows", counted(engine_class.train_rows, traced))
@@ -87,6 +91,75 @@ def test_compiled_steps_may_be_asked_for_out_of_order() -> None:
         assert float(engine.step(low, high)) == pytest.approx(float(reference.step(low, high)))  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("loop", LOOPS)
+def test_parts_of_an_epoch_train_exactly_their_rows(loop: str) -> None:
+    cell = kind(loop).cell(32, dtype="float64", shuffle=True)
+    engine = ready(cell)
+    engine.shuffles_natively = False
+    orders = changing_sizes(32, shuffled=engine.follows_order)
+    assert furthest(train_orders(engine, orders), reference_losses(cell, orders)) <= 1e-12
+
+
+def test_one_fit_trains_all_epochs_of_one_size_and_another_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    model_class = import_module("bench.engines.keras.idiomatic").TellingModel
+    engine = ready(kind("idiomatic").cell(32))
+    fits: list[str] = []
+    traced: list[str] = []
+    monkeypatch.setattr(model_class, "fit", counted(model_class.fit, fits))
+    monkeypatch.setattr(model_class, "compute_loss", counted(model_class.compute_loss, traced))
+    train_orders(engine, [whole(0), whole(1), whole(2)])
+    assert len(fits) == 1
+    train_orders(engine, [np.arange(64), np.arange(64), whole(0)])
+    assert len(fits) == 4, "one that is left for a part, one for the two parts, one for the whole"
+    assert traced == []
+
+
+def test_native_shuffling_can_be_turned_off_and_on_again() -> None:
+    engine = ready(kind("idiomatic").cell(32, optimizer="still", shuffle=True))
+    as_they_stand = reference_losses(engine.cell, [whole(0, shuffled=False)])
+    assert furthest(train(engine, 1), as_they_stand) > 1e-3
+    engine.shuffles_natively = False
+    assert furthest(train(engine, 1), as_they_stand) <= 5e-6
+    engine.shuffles_natively = True
+    assert furthest(train(engine, 1), as_they_stand) > 1e-3
+
+
+def test_the_fused_epoch_is_one_call_and_its_step_is_traced_once_per_batch_shape(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine_class = import_module("bench.engines.keras.tensorflow.fused").KerasFused
+    traced: list[str] = []
+    called: list[str] = []
+    monkeypatch.setattr(engine_class, "train_rows", counted(engine_class.train_rows, traced))
+    engine = ready(kind("fused").cell(32))
+    assert len(traced) == 2, "one step in the loop, one for the short batch"
+    program = engine.epoch  # type: ignore[attr-defined]
+
+    def epoch(*arguments: Any) -> Any:
+        return program(*arguments)
+
+    monkeypatch.setattr(engine, "epoch", counted(epoch, called))
+    train_orders(engine, changing_sizes(32))
+    assert len(called) == 5
+    assert len(traced) == 2
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_the_real_model_predicts_with_what_was_trained(loop: str) -> None:
+    engine = ready(kind(loop).cell(32))
+    train(engine, 3)
+    assert_the_model_is_what_was_trained(engine)
+    assert int(engine.optimizer.iterations) == 3 * 4  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
+def test_update_kernels_do_what_keras_does_op_by_op(optimizer: str) -> None:
+    kernels, keras = (
+        ready(kind(loop).cell(32, optimizer=optimizer, dtype="float64")) for loop in ("eager", "compiled")
+    )
+    np.testing.assert_allclose(np.concatenate(train(kernels, 3)), np.concatenate(train(keras, 3)), rtol=0, atol=1e-13)
+
+
 def test_native_shuffling_leaves_tensorflows_own_in_place() -> None:
     tf = import_module("tensorflow")
     native = tf.random.shuffle
@@ -94,7 +167,7 @@ def test_native_shuffling_leaves_tensorflows_own_in_place() -> None:
     assert tf.random.shuffle is native
 
 
-@pytest.mark.parametrize("loop", ["eager", "compiled"])
+@pytest.mark.parametrize("loop", ["eager", "compiled", "fused"])
 def test_the_allocators_peak_rises_with_the_batch(loop: str) -> None:
     peaks = []
     for batch_size in (10, 100):

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from bench.engines.base import FloatArray, Order
-from bench.engines.keras.steps import TensorFlowSteps
+from bench.engines.keras.orders import pad
+from bench.engines.keras.tensorflow.steps import TensorFlowSteps
 from bench.workload.network import Weights
 
 
@@ -21,6 +23,7 @@ class KerasCompiled(TensorFlowSteps):
     """One compiled graph per step."""
 
     loop = "compiled"
+    compilation = "anew"
 
     order: tf.Variable
     place: tf.Variable
@@ -45,7 +48,9 @@ class KerasCompiled(TensorFlowSteps):
 
     def place_order(self, order: Order) -> None:
         """On the device."""
-        self.order.assign(order, read_value=False)
+        padded = pad(order, self.cell.data.n_train, self.cell.batch_size)
+        # 64 bits, because TensorFlow keeps variables of 32-bit integers on the host, wherever the graph runs.
+        self.order.assign(padded.rows.astype(np.int64), read_value=False)
         self._go_to(0)
 
     def step(self, low: int, high: int) -> tf.Tensor:

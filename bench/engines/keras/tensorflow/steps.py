@@ -16,7 +16,7 @@ from bench.engines.keras.opening import KerasEngine
 from bench.workload.network import Weights
 
 
-class TensorFlowSteps(KerasEngine, StepEngine):
+class TensorFlowTraining(KerasEngine):
     """Keras layers, loss and optimizer around a ``GradientTape``.
 
     Attributes:
@@ -34,8 +34,8 @@ class TensorFlowSteps(KerasEngine, StepEngine):
         self._variables = [variable.value for variable in self.model.trainable_variables]
 
     def load(self, x: FloatArray, y: FloatArray) -> None:
-        """The whole split goes to the device."""
-        self.x, self.y = tf.constant(x), tf.constant(y[:, None])
+        """The whole split goes to the device; a constant would hold NumPy's copy beside TensorFlow's own."""
+        self.x, self.y = tf.identity(x), tf.identity(y[:, None])
 
     def train_rows(self, rows: tf.Tensor) -> tf.Tensor:
         """Gather, forward, loss, backward, update; returns the mean loss of the batch of these rows."""
@@ -45,11 +45,6 @@ class TensorFlowSteps(KerasEngine, StepEngine):
             loss = self.loss(y, self.model(x, training=True))
         self.optimizer.apply(tape.gradient(loss, self._variables), self.model.trainable_variables)
         return loss
-
-    def read_losses(self, losses: list[Any]) -> FloatArray:
-        """The losses on the host, shape (steps,)."""
-        packed: FloatArray = tf.stack(losses).numpy()
-        return packed
 
     @contextmanager
     def track_memory(self) -> Iterator[MemoryGauge]:
@@ -62,11 +57,24 @@ class TensorFlowSteps(KerasEngine, StepEngine):
         finally:
             self._statistics = None
 
+    def watch_from_here(self) -> None:
+        """What is allocated now is no part of the peak."""
+        if self._statistics is not None:
+            self._statistics.restart()
+
+
+class TensorFlowSteps(TensorFlowTraining, StepEngine):
+    """The same, one step after the other from Python."""
+
+    def read_losses(self, losses: list[Any]) -> FloatArray:
+        """The losses on the host, shape (steps,)."""
+        packed: FloatArray = tf.stack(losses).numpy()
+        return packed
+
     def begin_epoch(self, order: Order) -> None:
         """The order goes to the device."""
         self.place_order(order)
-        if self._statistics is not None:
-            self._statistics.restart()
+        self.watch_from_here()
 
     @abstractmethod
     def place_order(self, order: Order) -> None:

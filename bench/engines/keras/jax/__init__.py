@@ -1,0 +1,1 @@
+"""Keras on JAX: the loops written by hand."""

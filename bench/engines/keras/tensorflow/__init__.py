@@ -1,0 +1,1 @@
+"""Keras on TensorFlow: the loops written by hand."""

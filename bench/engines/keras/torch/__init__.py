@@ -1,0 +1,1 @@
+"""Keras on PyTorch: the loops written by hand."""

@@ -1,0 +1,59 @@
+"""Keras' loops on PyTorch beyond the contract; ``test_keras_backends`` runs this file in a process of its own."""
+
+import pytest
+
+from tests.contract.case import Kind, ready, start_weights, train, trajectory
+from tests.unit.engines.keras.parts import (
+    assert_the_model_is_what_was_trained,
+    changing_sizes,
+    furthest,
+    reference_losses,
+    train_orders,
+)
+
+LOOPS = ("idiomatic", "eager", "compiled")
+
+# Keras 3.15 turns its variables into arrays in a way that NumPy 2 warns of; nothing here can change that.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
+
+
+def kind(loop: str) -> Kind:
+    return Kind("keras", "torch", loop)
+
+
+# A program that inductor has not met takes it seconds; the compiled loop is content with few.
+@pytest.mark.parametrize(
+    ("loop", "optimizer"),
+    [
+        *((loop, optimizer) for loop in ("idiomatic", "eager") for optimizer in ("sgd", "momentum", "adam")),
+        ("compiled", "momentum"),
+        ("compiled", "adam"),
+    ],
+)
+def test_in_float64_every_step_is_the_references(loop: str, optimizer: str) -> None:
+    cell = kind(loop).cell(32, optimizer=optimizer, dtype="float64")
+    assert furthest(train(ready(cell), 3), trajectory(cell, 3)[0]) <= 1e-12
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_parts_of_an_epoch_train_exactly_their_rows(loop: str) -> None:
+    cell = kind(loop).cell(32, dtype="float64", shuffle=True)
+    engine = ready(cell)
+    engine.shuffles_natively = False
+    orders = changing_sizes(32, shuffled=engine.follows_order)
+    assert furthest(train_orders(engine, orders), reference_losses(cell, orders)) <= 1e-12
+
+
+def test_the_compiled_step_is_traced_once_per_batch_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = ready(kind("compiled").cell(32, dtype="float64"))
+    monkeypatch.setattr(engine.model, "stateless_call", None)  # type: ignore[attr-defined]  # tracing would call it
+    first = train_orders(engine, changing_sizes(32))
+    engine.reset(start_weights("float64"))
+    assert furthest(train_orders(engine, changing_sizes(32)), first) == 0
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_the_real_model_predicts_with_what_was_trained(loop: str) -> None:
+    engine = ready(kind(loop).cell(32, dtype="float64"))
+    train(engine, 3)
+    assert_the_model_is_what_was_trained(engine)

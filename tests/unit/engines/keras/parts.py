@@ -1,0 +1,98 @@
+"""Orders of any length, handed to an engine one after the other, and what the reference makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.cell import Cell
+from bench.engines.base import Engine, FloatArray, Order
+from bench.workload.network import forward, loss_and_gradients
+from bench.workload.optimizer import make_optimizer
+from bench.workload.schedule import batch_bounds, epoch_order
+from tests.contract.case import ROWS, SEED, split, start_weights
+
+
+@dataclass
+class Orders:
+    """The measuring loop's stand-in: these orders, in turn."""
+
+    engine: Engine
+    orders: Sequence[Order]
+    losses: list[NDArray[np.float64]] = field(default_factory=list)
+
+    def start(self) -> Order | None:
+        """The next one."""
+        done = len(self.losses)
+        return self.orders[done] if done < len(self.orders) else None
+
+    def finish(self, losses: Callable[[], FloatArray]) -> None:
+        """Keeps the losses."""
+        self.engine.synchronize()
+        self.losses.append(np.asarray(losses(), dtype=np.float64))
+
+
+def whole(epoch: int, *, shuffled: bool = True) -> Order:
+    """An epoch's order."""
+    return epoch_order(SEED, 0, epoch, ROWS, shuffled)
+
+
+def part(epoch: int, batch_size: int, *, full: int, short: bool, shuffled: bool = True) -> Order:
+    """The first full batches of an epoch, and its short batch where asked for."""
+    order = whole(epoch, shuffled=shuffled)
+    if not shuffled:
+        return order[: full * batch_size + short * (ROWS % batch_size)]
+    return np.concatenate([order[: full * batch_size], order[ROWS - ROWS % batch_size :] if short else order[:0]])
+
+
+def train_orders(engine: Engine, orders: Sequence[Order]) -> list[NDArray[np.float64]]:
+    """Per-step losses of each order."""
+    handed = Orders(engine, orders)
+    engine.train(handed)
+    assert len(handed.losses) == len(orders)
+    return handed.losses
+
+
+def reference_losses(cell: Cell, orders: Sequence[Order]) -> list[NDArray[np.float64]]:
+    """The same in float64, from the workload alone."""
+    data = split("float64")
+    start = start_weights(cell.network.dtype).astype("float64")
+    optimizer = make_optimizer(cell.optimizer, cell.optimizer.lr, start)
+    losses = []
+    for order in orders:
+        steps = []
+        for low, high in batch_bounds(len(order), cell.batch_size):
+            rows = order[low:high]
+            loss, gradients = loss_and_gradients(optimizer.weights, data.x_train[rows], data.y_train[rows])
+            optimizer.update(gradients)
+            steps.append(loss)
+        losses.append(np.array(steps))
+    return losses
+
+
+def furthest(seen: Sequence[NDArray[np.float64]], expected: Sequence[NDArray[np.float64]]) -> float:
+    """The largest difference of any step; each epoch must have the same number of them."""
+    assert [len(losses) for losses in seen] == [len(losses) for losses in expected]
+    return float(np.abs(np.concatenate(seen) - np.concatenate(expected)).max())
+
+
+def changing_sizes(batch_size: int, *, shuffled: bool = True) -> list[Order]:
+    """Parts and wholes in turn, among them a part of one short batch and a part of one full one."""
+    return [
+        whole(0, shuffled=shuffled),
+        part(1, batch_size, full=2, short=True, shuffled=shuffled),
+        part(2, batch_size, full=1, short=False, shuffled=shuffled),
+        part(3, batch_size, full=0, short=True, shuffled=shuffled),
+        whole(4, shuffled=shuffled),
+    ]
+
+
+def assert_the_model_is_what_was_trained(engine: Engine) -> None:
+    """The real Keras model's own forward agrees with the weights that come out, and its optimizer counted."""
+    model, x = engine.model, split(engine.cell.network.dtype).x_train  # type: ignore[attr-defined]
+    predicted = np.asarray(model.predict_on_batch(x)).ravel()
+    np.testing.assert_allclose(predicted, forward(engine.weights(), x), rtol=0, atol=1e-6)
+    assert not np.allclose(predicted, forward(start_weights(), x), atol=1e-3), "nothing was trained"
