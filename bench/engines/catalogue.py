@@ -97,8 +97,8 @@ _CATALOGUE: dict[str, dict[str | None, Variant]] = {
             variables=lambda threads, device: keras_variables("jax", threads, device),
         ),
         "torch": Variant(
-            modules=_loops("keras", "idiomatic") | _loops("keras.torch", "eager", "compiled"),
-            fastest="compiled",
+            modules=_loops("keras", "idiomatic") | _loops("keras.torch", "eager", "compiled", "fused"),
+            fastest="fused",
             required=("keras", "torch"),
             template=("torch", "torch._dynamo", "keras"),
             devices=("cpu", "gpu"),

@@ -11,6 +11,9 @@ from keras import ops
 
 from bench.cell import Cell, OptimizerSpec
 
+# What keras.optimizers.Adam takes where it is told nothing.
+KERAS_ADAM_EPSILON = 1e-7
+
 
 def make_optimizer(cell: Cell, lr: float) -> keras.optimizers.Optimizer:
     """The cell's optimizer; Adam is Keras' own, with Keras' epsilon, where ``defaults=framework``."""

@@ -20,7 +20,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from bench.cell import Cell
 from bench.engines.pytorch.block import CHUNK_ROWS, WRITTEN_OUT_ROWS, BlockOfSteps, Shape
 from bench.engines.pytorch.flat import FlatStep
 from bench.errors import Unavailable
@@ -61,21 +60,23 @@ def load_or_compile(step: FlatStep, folder: Path | None) -> Program:
     if folder is None:
         with tempfile.TemporaryDirectory(prefix="bench-compiled-") as scratch:
             return Program(shape, compile_to(Path(scratch) / "program.so", step, shape))
-    library = folder / f"{program_key(step.cell, shape)}.so"
+    library = folder / f"{program_key(step, shape)}.so"
     if not library.exists():
         folder.mkdir(parents=True, exist_ok=True)
         compile_to(library, step, shape)
     return Program(shape, library)
 
 
-def program_key(cell: Cell, shape: Shape) -> str:
+def program_key(step: FlatStep, shape: Shape) -> str:
     """Names a program by all that it was compiled from; the learning rate is an argument, so no part of it."""
+    cell = step.cell
     optimizer = asdict(cell.optimizer)
     del optimizer["lr"]
     content = {
         "torch": torch.__version__,
         "processor": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
+        "framework": cell.framework,
         "network": asdict(cell.network),
         "features": cell.data.features,
         "defaults": cell.defaults,

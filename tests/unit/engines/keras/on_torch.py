@@ -11,7 +11,7 @@ from tests.unit.engines.keras.parts import (
     train_orders,
 )
 
-LOOPS = ("idiomatic", "eager", "compiled")
+LOOPS = ("idiomatic", "eager", "compiled", "fused")
 
 # Keras 3.15 turns its variables into arrays in a way that NumPy 2 warns of; nothing here can change that.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
@@ -21,13 +21,14 @@ def kind(loop: str) -> Kind:
     return Kind("keras", "torch", loop)
 
 
-# A program that inductor has not met takes it seconds; the compiled loop is content with few.
+# A program that inductor has not met takes it seconds; the compiled loops are content with few.
 @pytest.mark.parametrize(
     ("loop", "optimizer"),
     [
         *((loop, optimizer) for loop in ("idiomatic", "eager") for optimizer in ("sgd", "momentum", "adam")),
         ("compiled", "momentum"),
         ("compiled", "adam"),
+        ("fused", "adam"),
     ],
 )
 def test_in_float64_every_step_is_the_references(loop: str, optimizer: str) -> None:
@@ -57,3 +58,10 @@ def test_the_real_model_predicts_with_what_was_trained(loop: str) -> None:
     engine = ready(kind(loop).cell(32, dtype="float64"))
     train(engine, 3)
     assert_the_model_is_what_was_trained(engine)
+
+
+def test_the_fused_loop_has_the_arithmetic_of_keras_own_adam_where_that_is_asked_for() -> None:
+    eager, fused = (
+        train(ready(kind(loop).cell(32, dtype="float64", defaults="framework")), 3) for loop in ("eager", "fused")
+    )
+    assert furthest(fused, eager) <= 1e-12
