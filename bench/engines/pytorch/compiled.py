@@ -31,7 +31,7 @@ class TorchCompiled(TorchEngine):
     """One compiled program per step.
 
     Attributes:
-        network: the real module; it holds the trained weights whenever they have been asked for.
+        network: the real module; it holds the trained weights at the end of ``train``.
         state: the weights and what the optimizer keeps of them, (rows, P); always the same memory, like all of these.
         order: rows of the epoch, (n,), int64.
         place: the next step of the epoch, (1,), int64.
@@ -92,6 +92,7 @@ class TorchCompiled(TorchEngine):
         while (order := epochs.start()) is not None:
             steps = self.run_epoch(self.watched(order))
             epochs.finish(lambda steps=steps: packed([self.losses[:steps]]))  # type: ignore[misc]
+        self.network.load(self.flat.weights(self.state))
 
     def run_epoch(self, order: Order) -> int:
         """One call per step; returns how many there were."""

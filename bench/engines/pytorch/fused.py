@@ -38,7 +38,7 @@ class TorchFused(TorchEngine):
     """Whole epochs, or long blocks of steps, per dispatch.
 
     Attributes:
-        network: the real module; it holds the trained weights whenever they have been asked for.
+        network: the real module; it holds the trained weights at the end of ``train``.
         blocks: what trains.
     """
 
@@ -79,6 +79,7 @@ class TorchFused(TorchEngine):
         while (order := epochs.start()) is not None:
             losses = self.blocks.train(self.watched(order))
             epochs.finish(lambda losses=losses: packed(losses))  # type: ignore[misc]
+        self.network.load(self.blocks.weights())
 
     def weights(self) -> Weights:
         """A copy of the weights, by way of the module."""

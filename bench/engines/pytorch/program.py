@@ -29,6 +29,9 @@ COMPILER_OPTIONS = {
     "assert_indirect_indexing": False,  # the indices are our own counters and a permutation of the rows
     "cpp.enable_floating_point_contract_flag": "fast",  # fused multiply-add: faster, and rounds once instead of twice
     "aot_inductor.precompile_headers": False,  # would leave 300 MB outside our folder
+    # A loop that makes no step returns the very buffers it was given, which the compiler believes to be free by then.
+    "allow_buffer_reuse": False,
+    "inplace_buffers": False,
     "cpp.vec_isa_ok": True,  # believe what the processor says of its vectors: proving it compiles for 8 s
 }
 

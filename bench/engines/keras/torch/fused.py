@@ -51,7 +51,7 @@ class KerasFused(KerasEngine):
     """Long blocks of steps per dispatch.
 
     Attributes:
-        blocks: what trains; the model's own variables get a copy of its weights whenever they are asked for.
+        blocks: what trains; the model's own variables get a copy of its weights at the end of ``train``.
         x: the training split, (n, F).
         y: its labels, (n, 1).
     """
@@ -103,11 +103,15 @@ class KerasFused(KerasEngine):
         while (order := epochs.start()) is not None:
             losses = self.blocks.train(order)
             epochs.finish(lambda losses=losses: packed(losses))  # type: ignore[misc]
+        self._return_weights()
 
     def weights(self) -> Weights:
         """A copy of the weights, by way of the model."""
-        self.model.set_weights([weight.numpy() for weight in self.blocks.weights()])
+        self._return_weights()
         return super().weights()
+
+    def _return_weights(self) -> None:
+        self.model.set_weights([weight.numpy() for weight in self.blocks.weights()])
 
     @property
     def jit_compile(self) -> bool:

@@ -25,7 +25,7 @@ from bench.engines.pytorch.recorded_blocks import RecordedBlocks
 from bench.errors import Unavailable
 from bench.workload.network import forward
 from bench.workload.schedule import epoch_order
-from tests.contract.case import ROWS, SEED, Kind, split, start_weights, train, trajectory
+from tests.contract.case import ROWS, SEED, Kind, split, start_weights, train, trajectory, trajectory_over
 
 CELL = Kind("pytorch", None, "fused").cell
 
@@ -121,6 +121,11 @@ def test_the_compiled_program_is_kept_and_does_what_the_block_does(
     first, second = (np.concatenate([packed(each.train(order)) for order in _orders(3)]) for each in blocks)
     assert np.array_equal(first, second)
     np.testing.assert_allclose(first, np.concatenate(trajectory(cell, 3)[0]), rtol=0, atol=5e-6)
+    parts = [order[:rows] for order, rows in zip(_orders(4), (20, 40, 60, ROWS), strict=True)]
+    blocks[1].reset(start_weights())
+    seen = [packed(blocks[1].train(part)) for part in parts]
+    for losses, wanted in zip(seen, trajectory_over(cell, parts)[0], strict=True):
+        np.testing.assert_allclose(losses, wanted, rtol=0, atol=5e-6)
 
 
 def _must_not_compile(*_: object) -> Path:
