@@ -1,8 +1,10 @@
 """The Keras loops on TensorFlow beyond the contract: exact arithmetic, no trace too many, allocator figures."""
 
 import gc
+import itertools
 from collections.abc import Callable
 from importlib import import_module
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from tests.unit.engines.keras.parts import (
     assert_the_model_is_what_was_trained,
     changing_sizes,
     furthest,
+    part,
     reference_losses,
     train_orders,
     whole,
@@ -142,6 +145,18 @@ def test_the_fused_epoch_is_one_call_and_its_step_is_traced_once_per_batch_shape
     train_orders(engine, changing_sizes(32))
     assert len(called) == 5
     assert len(traced) == 2
+
+
+def test_xla_compiles_nothing_for_another_length_of_the_order() -> None:
+    engine = ready(kind("fused").cell(32))
+    start = perf_counter()
+    engine.warm_up()
+    compiling = perf_counter() - start
+    for full, short in itertools.product(range(4), (False, True)):
+        order = part(0, 32, full=full, short=short)
+        start = perf_counter()
+        train_orders(engine, [order])
+        assert perf_counter() - start < compiling / 10, f"{full} full batches, short one: {short}"
 
 
 @pytest.mark.parametrize("loop", LOOPS)
