@@ -20,9 +20,9 @@ def make_layers(cell: Cell) -> list[Any]:
     ]
 
 
-def make_loss(cell: Cell) -> keras.losses.Loss:
-    """The mean binary cross-entropy that belongs to ``make_layers``."""
-    return keras.losses.BinaryCrossentropy(from_logits=cell.defaults == "pinned")
+def make_loss(cell: Cell, reduction: str = "sum_over_batch_size") -> keras.losses.Loss:
+    """The binary cross-entropy that belongs to ``make_layers``: its mean, or with ``sum`` what row weights sum up."""
+    return keras.losses.BinaryCrossentropy(from_logits=cell.defaults == "pinned", reduction=reduction)
 
 
 def make_accuracy(cell: Cell) -> keras.metrics.Metric:

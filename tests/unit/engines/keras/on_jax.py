@@ -14,11 +14,14 @@ from bench.engines import catalogue
 from bench.engines.base import Engine, Setup
 from tests.contract.case import Kind, ready, split, start_weights, train, trajectory
 from tests.unit.engines.keras.parts import (
+    CHUNKED,
+    TOLERANCE,
     assert_the_model_is_what_was_trained,
     changing_sizes,
     furthest,
     reference_losses,
     train_orders,
+    whole,
 )
 
 LOOPS = ("idiomatic", "compiled", "fused")
@@ -62,6 +65,17 @@ def test_parts_of_an_epoch_train_exactly_their_rows(loop: str) -> None:
     engine.shuffles_natively = False
     orders = changing_sizes(32, shuffled=engine.follows_order)
     assert furthest(train_orders(engine, orders), reference_losses(cell, orders)) <= 1e-12
+
+
+@pytest.mark.parametrize("loop", OURS)
+@pytest.mark.parametrize(("batch_size", "dtype"), CHUNKED)
+def test_large_batches_in_chunks_are_the_references(
+    monkeypatch: pytest.MonkeyPatch, loop: str, batch_size: int, dtype: str
+) -> None:
+    monkeypatch.setattr("bench.engines.keras.chunks.CHUNK_ROWS", 10)
+    cell = kind(loop).cell(batch_size, dtype=dtype)
+    orders = [whole(0), whole(1), whole(2)]
+    assert furthest(train_orders(ready(cell), orders), reference_losses(cell, orders)) <= TOLERANCE[dtype]
 
 
 @pytest.mark.parametrize("loop", OURS)
@@ -116,6 +130,17 @@ def test_xlas_plan_rises_with_the_batch(loop: str) -> None:
             pass
         peaks.append(gauge.peak.peak_bytes or 0)
     assert peaks[1] - peaks[0] > 90 * 64 * 4 / 2, "the rows added have a hidden layer, and half of one is beyond doubt"
+
+
+@pytest.mark.parametrize("loop", OURS)
+def test_xlas_plan_for_chunks_does_not_rise_with_the_batch(monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
+    monkeypatch.setattr("bench.engines.keras.chunks.CHUNK_ROWS", 10)
+    peaks = []
+    for batch_size in (20, 100):
+        with ready(kind(loop).cell(batch_size)).track_memory() as gauge:
+            pass
+        peaks.append(gauge.peak.peak_bytes or 0)
+    assert 0 < peaks[1] < peaks[0] + 10 * 64 * 4, "80 more rows have less than ten rows' hidden layer more"
 
 
 COUNT_HITS = """

@@ -12,6 +12,8 @@ import pytest
 
 from tests.contract.case import Kind, ready, start_weights, train, trajectory
 from tests.unit.engines.keras.parts import (
+    CHUNKED,
+    TOLERANCE,
     assert_the_model_is_what_was_trained,
     changing_sizes,
     furthest,
@@ -101,6 +103,24 @@ def test_parts_of_an_epoch_train_exactly_their_rows(loop: str) -> None:
     engine.shuffles_natively = False
     orders = changing_sizes(32, shuffled=engine.follows_order)
     assert furthest(train_orders(engine, orders), reference_losses(cell, orders)) <= 1e-12
+
+
+@pytest.mark.parametrize("loop", ["compiled", "fused"])
+@pytest.mark.parametrize(("batch_size", "dtype"), CHUNKED)
+def test_large_batches_in_chunks_are_the_references(
+    monkeypatch: pytest.MonkeyPatch, loop: str, batch_size: int, dtype: str
+) -> None:
+    monkeypatch.setattr("bench.engines.keras.chunks.CHUNK_ROWS", 10)
+    cell = kind(loop).cell(batch_size, dtype=dtype)
+    orders = [whole(0), whole(1), whole(2)]
+    assert furthest(train_orders(ready(cell), orders), reference_losses(cell, orders)) <= TOLERANCE[dtype]
+
+
+def test_the_split_on_the_device_is_whole_whatever_the_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = import_module("bench.engines.keras.tensorflow.steps")
+    monkeypatch.setattr(steps, "PIECE_ROWS", 32)
+    array = np.arange(200.0).reshape(100, 2)
+    assert np.array_equal(steps.on_the_device(array).numpy(), array)
 
 
 def test_one_fit_trains_all_epochs_of_one_size_and_another_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
