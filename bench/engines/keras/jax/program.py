@@ -160,9 +160,20 @@ class JaxLoop(KerasEngine):
         gauge.peak = planned(self.programs())
 
 
-def ahead_of_time(function: Callable[..., Any], *arguments: Any) -> jax.stages.Compiled:
-    """Compiled for the shapes of these arguments; the first one's buffers are donated."""
-    return jax.jit(function, donate_argnums=0).lower(*arguments).compile()
+def ahead_of_time(
+    function: Callable[..., Any], *arguments: Any, options: dict[str, Any] | None = None
+) -> jax.stages.Compiled:
+    """Compiled for the shapes of these arguments; the first one's buffers are donated.
+
+    XLA's options come and go with its versions: where it knows one no more, it compiles without them.
+    """
+    lowered = jax.jit(function, donate_argnums=0).lower(*arguments)
+    try:
+        return lowered.compile(compiler_options=options)
+    except jax.errors.JaxRuntimeError as error:
+        if "No such compile option" not in str(error):
+            raise
+        return lowered.compile()
 
 
 def planned(programs: dict[str, jax.stages.Compiled]) -> MemoryPeak:

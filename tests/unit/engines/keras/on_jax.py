@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,20 @@ def test_a_fused_epoch_is_one_call_and_a_compiled_one_a_call_per_step(monkeypatc
     calls.clear()
     train(compiled, 1)
     assert calls == ["full"] * 3 + ["short"]
+
+
+@pytest.mark.parametrize(("batch_size", "is_one_function"), [(1, True), (32, True), (50, False)])
+def test_the_loop_over_small_batches_is_one_function(batch_size: int, is_one_function: bool) -> None:
+    program = ready(kind("fused").cell(batch_size)).program.as_text()  # type: ignore[attr-defined]
+    assert ("xla_cpu_small_call" in program) == is_one_function
+
+
+def test_an_option_that_xla_knows_no_more_is_left_out() -> None:
+    import jax.numpy as jnp
+
+    ahead_of_time = import_module("bench.engines.keras.jax.program").ahead_of_time
+    program = ahead_of_time(lambda x: x + 1, jnp.zeros(3), options={"xla_cpu_of_another_time": ""})
+    assert np.array_equal(program(jnp.zeros(3)), np.ones(3))
 
 
 @pytest.mark.parametrize("loop", OURS)
