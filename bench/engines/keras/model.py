@@ -21,7 +21,7 @@ def make_layers(cell: Cell) -> list[Any]:
 
 
 def make_loss(cell: Cell, reduction: str = "sum_over_batch_size") -> keras.losses.Loss:
-    """The binary cross-entropy that belongs to ``make_layers``, by default its mean."""
+    """The binary cross-entropy that belongs to ``make_layers``: by default its mean over the rows."""
     return keras.losses.BinaryCrossentropy(from_logits=cell.defaults == "pinned", reduction=reduction)
 
 

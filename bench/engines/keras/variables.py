@@ -8,6 +8,11 @@ import os
 # word, and cannot write one either.
 _NO_HOME = f"{os.devnull}/keras"
 
+# On the processor XLA runs a loop's operations one by one, 50 ns and more between two of them, unless all that the loop
+# touches is smaller than this (by itself 1 KiB) and none of them is a call into a library: then the loop becomes one
+# compiled function. ``jax.fused`` decides which programs call a library.
+_LOOPS_AS_ONE_FUNCTION = f"--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold={2**40}"
+
 
 def variables(backend: str, threads: int, device: str = "cpu") -> dict[str, str]:
     """What to set before ``import keras`` on ``backend`` (``tensorflow``, ``jax`` or ``torch``)."""
@@ -44,12 +49,14 @@ def _jax(backend: str, threads: int, device: str) -> dict[str, str]:
     Where another backend computes, JAX is imported all the same if it is there, and must not touch an accelerator.
     """
     platforms = {"cpu": "cpu", "gpu": "", "tpu": "tpu"}[device] if backend == "jax" else "cpu"
-    return {
+    settings = {
         "JAX_PLATFORMS": platforms,
         "JAX_ENABLE_X64": "0",
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
         "NPROC": str(threads),
     }
+    # XLA takes this option in no other way.
+    return settings | ({"XLA_FLAGS": _LOOPS_AS_ONE_FUNCTION} if (backend, device) == ("jax", "cpu") else {})
 
 
 def _devices(backend: str, device: str) -> dict[str, str]:

@@ -1,8 +1,9 @@
 """Keras on JAX, one program per epoch: a loop over the full batches, and the short batch after it.
 
 The number of full batches is an argument of the program, so that a part of an epoch is trained by the program of the
-whole. Each step gathers its own rows: to gather a block of batches at once and slice it was measured to be no faster
-on a processor, and one flat array of all weights slower at batch 1.
+whole. On a processor the loop over small batches is one compiled function: the way from one operation to the next is
+half of a step and more up to 16 rows. Each step gathers its own rows: to gather a block of batches at once and slice it
+was measured to be no faster on a processor, and one flat array of all weights slower at batch 1.
 """
 
 from __future__ import annotations
@@ -13,6 +14,12 @@ import numpy as np
 
 from bench.engines.keras.jax.program import JaxLoop, State, ahead_of_time
 from bench.engines.keras.orders import PaddedOrder
+
+# The largest batch whose loop is faster as one compiled function (see ``bench.engines.keras.variables``) than with its
+# matrix products in a library; from 48 rows on XLA's own products are many times slower than that, and up to 40 rows
+# they win for hidden layers of 64 to 512 units in either precision.
+ONE_FUNCTION_ROWS = 40
+WITHOUT_LIBRARY = {"xla_cpu_experimental_ynn_fusion_type": ""}
 
 
 class KerasFused(JaxLoop):
@@ -25,7 +32,9 @@ class KerasFused(JaxLoop):
     def compile(self) -> None:
         """One program."""
         rows = np.zeros(len(self.x), np.int32)
-        self.program = ahead_of_time(self.epoch, self.state, self.x, self.y, rows, np.int32(0), np.bool_(True))
+        options = WITHOUT_LIBRARY if self.cell.batch_size <= ONE_FUNCTION_ROWS and self.cell.device == "cpu" else {}
+        arguments = (self.state, self.x, self.y, rows, np.int32(0), np.bool_(True))
+        self.program = ahead_of_time(self.epoch, *arguments, options=options)
 
     def run_epoch(self, order: PaddedOrder) -> None:
         """One call."""

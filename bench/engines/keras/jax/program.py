@@ -17,6 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from bench.engines.base import Epochs, FloatArray, MemoryGauge, MemoryPeak
+from bench.engines.keras import chunks
+from bench.engines.keras.jax.chunks import summed
 from bench.engines.keras.model import make_loss
 from bench.engines.keras.opening import KerasEngine
 from bench.engines.keras.orders import PaddedOrder, pad
@@ -55,6 +57,7 @@ class JaxLoop(KerasEngine):
         """Model, optimizer and loss; the state is made where the data arrive."""
         super().build(weights)
         self.loss = make_loss(self.cell)
+        self.loss_sum = make_loss(self.cell, reduction="sum")
 
     def load(self, x: FloatArray, y: FloatArray) -> None:
         """The whole split goes to the device."""
@@ -126,17 +129,28 @@ class JaxLoop(KerasEngine):
 
     def train_rows(self, state: State, x: jax.Array, y: jax.Array, rows: jax.Array, step: jax.Array) -> State:
         """Gather, forward, loss, backward, update; writes the batch's mean loss at ``step``."""
-        batch_x, batch_y = (values.at[rows].get(mode="promise_in_bounds") for values in (x, y))
 
-        def loss_of(weights: tuple[jax.Array, ...]) -> jax.Array:
-            outputs, _ = self.model.stateless_call(weights, [], batch_x, training=True)
-            loss: jax.Array = self.loss(batch_y, outputs)
-            return loss
+        def terms(rows: jax.Array, row_weights: jax.Array | None) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+            batch_x, batch_y = (values.at[rows].get(mode="promise_in_bounds") for values in (x, y))
+            return self.loss_and_gradients(state.weights, batch_x, batch_y, row_weights)
 
-        loss, gradients = jax.value_and_grad(loss_of)(state.weights)
+        is_large = len(rows) > chunks.CHUNK_ROWS
+        loss, gradients = summed(terms, rows, self.cell.network.dtype) if is_large else terms(rows, None)
         weights, slots = self.optimizer.stateless_apply(state.slots, gradients, state.weights)
         losses = jax.lax.dynamic_update_index_in_dim(state.losses, loss, step, axis=0)
         return State(tuple(weights), tuple(slots), losses)
+
+    def loss_and_gradients(
+        self, weights: tuple[jax.Array, ...], x: jax.Array, y: jax.Array, row_weights: jax.Array | None
+    ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+        """The mean loss of a batch, or its sum by weight, and the gradients."""
+
+        def loss_of(weights: tuple[jax.Array, ...]) -> jax.Array:
+            outputs, _ = self.model.stateless_call(weights, [], x, training=True)
+            loss: jax.Array = self.loss(y, outputs) if row_weights is None else self.loss_sum(y, outputs, row_weights)
+            return loss
+
+        return jax.value_and_grad(loss_of)(weights)
 
     @contextmanager
     def track_memory(self) -> Iterator[MemoryGauge]:
@@ -146,9 +160,20 @@ class JaxLoop(KerasEngine):
         gauge.peak = planned(self.programs())
 
 
-def ahead_of_time(function: Callable[..., Any], *arguments: Any) -> jax.stages.Compiled:
-    """Compiled for the shapes of these arguments; the first one's buffers are donated."""
-    return jax.jit(function, donate_argnums=0).lower(*arguments).compile()
+def ahead_of_time(
+    function: Callable[..., Any], *arguments: Any, options: dict[str, Any] | None = None
+) -> jax.stages.Compiled:
+    """Compiled for the shapes of these arguments; the first one's buffers are donated.
+
+    XLA's options come and go with its versions: where it knows one no more, it compiles without them.
+    """
+    lowered = jax.jit(function, donate_argnums=0).lower(*arguments)
+    try:
+        return lowered.compile(compiler_options=options)
+    except jax.errors.JaxRuntimeError as error:
+        if "No such compile option" not in str(error):
+            raise
+        return lowered.compile()
 
 
 def planned(programs: dict[str, jax.stages.Compiled]) -> MemoryPeak:

@@ -66,7 +66,9 @@ class KerasFused(TensorFlowTraining):
                 return index + 1, losses.write(index, self.train_rows(rows))
 
             def short_step() -> tf.Tensor:
-                return self.train_rows(tf.slice(order, [full_steps * batch_size], [short]))
+                # Not tf.slice: for a slice that begins where an argument says, XLA compiles anew for every value of it.
+                # In the loop it knows that the place moves.
+                return self.train_rows(tf.gather(order, full_steps * batch_size + tf.range(short)))
 
             losses = tf.TensorArray(dtype, size=self.cell.steps_per_epoch, element_shape=())
             index, losses = tf.while_loop(lambda index, _: index < full_steps, step, (tf.constant(0), losses))

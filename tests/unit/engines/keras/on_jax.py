@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,14 @@ from bench.engines import catalogue
 from bench.engines.base import Engine, Setup
 from tests.contract.case import Kind, ready, split, start_weights, train, trajectory
 from tests.unit.engines.keras.parts import (
+    CHUNKED,
+    TOLERANCE,
     assert_the_model_is_what_was_trained,
     changing_sizes,
     furthest,
     reference_losses,
     train_orders,
+    whole,
 )
 
 LOOPS = ("idiomatic", "compiled", "fused")
@@ -65,6 +69,17 @@ def test_parts_of_an_epoch_train_exactly_their_rows(loop: str) -> None:
 
 
 @pytest.mark.parametrize("loop", OURS)
+@pytest.mark.parametrize(("batch_size", "dtype"), CHUNKED)
+def test_large_batches_in_chunks_are_the_references(
+    monkeypatch: pytest.MonkeyPatch, loop: str, batch_size: int, dtype: str
+) -> None:
+    monkeypatch.setattr("bench.engines.keras.chunks.CHUNK_ROWS", 10)
+    cell = kind(loop).cell(batch_size, dtype=dtype)
+    orders = [whole(0), whole(1), whole(2)]
+    assert furthest(train_orders(ready(cell), orders), reference_losses(cell, orders)) <= TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize("loop", OURS)
 def test_nothing_is_compiled_after_the_first_step(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = ready(kind(loop).cell(32))
     monkeypatch.setattr(type(engine), "train_rows", None)  # tracing would call it
@@ -84,6 +99,20 @@ def test_a_fused_epoch_is_one_call_and_a_compiled_one_a_call_per_step(monkeypatc
     calls.clear()
     train(compiled, 1)
     assert calls == ["full"] * 3 + ["short"]
+
+
+@pytest.mark.parametrize(("batch_size", "is_one_function"), [(1, True), (32, True), (50, False)])
+def test_the_loop_over_small_batches_is_one_function(batch_size: int, is_one_function: bool) -> None:
+    program = ready(kind("fused").cell(batch_size)).program.as_text()  # type: ignore[attr-defined]
+    assert ("xla_cpu_small_call" in program) == is_one_function
+
+
+def test_an_option_that_xla_knows_no_more_is_left_out() -> None:
+    import jax.numpy as jnp
+
+    ahead_of_time = import_module("bench.engines.keras.jax.program").ahead_of_time
+    program = ahead_of_time(lambda x: x + 1, jnp.zeros(3), options={"xla_cpu_of_another_time": ""})
+    assert np.array_equal(program(jnp.zeros(3)), np.ones(3))
 
 
 @pytest.mark.parametrize("loop", OURS)
@@ -116,6 +145,17 @@ def test_xlas_plan_rises_with_the_batch(loop: str) -> None:
             pass
         peaks.append(gauge.peak.peak_bytes or 0)
     assert peaks[1] - peaks[0] > 90 * 64 * 4 / 2, "the rows added have a hidden layer, and half of one is beyond doubt"
+
+
+@pytest.mark.parametrize("loop", OURS)
+def test_xlas_plan_for_chunks_does_not_rise_with_the_batch(monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
+    monkeypatch.setattr("bench.engines.keras.chunks.CHUNK_ROWS", 10)
+    peaks = []
+    for batch_size in (20, 100):
+        with ready(kind(loop).cell(batch_size)).track_memory() as gauge:
+            pass
+        peaks.append(gauge.peak.peak_bytes or 0)
+    assert 0 < peaks[1] < peaks[0] + 10 * 64 * 4, "80 more rows have less than ten rows' hidden layer more"
 
 
 COUNT_HITS = """

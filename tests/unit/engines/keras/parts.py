@@ -15,6 +15,12 @@ from bench.workload.optimizer import make_optimizer
 from bench.workload.schedule import batch_bounds, epoch_order
 from tests.contract.case import ROWS, SEED, split, start_weights
 
+TOLERANCE = {"float32": 5e-6, "float64": 1e-12}
+
+# Batch sizes and dtypes for chunks of ten rows, by what is cut: the full batch with and without a rest, the short one
+# as well, and a batch that is the whole epoch.
+CHUNKED = ((32, "float64"), (60, "float64"), (64, "float32"), (100, "float64"))
+
 
 @dataclass
 class Orders:

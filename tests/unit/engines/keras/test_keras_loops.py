@@ -1,8 +1,10 @@
 """The Keras loops on TensorFlow beyond the contract: exact arithmetic, no trace too many, allocator figures."""
 
 import gc
+import itertools
 from collections.abc import Callable
 from importlib import import_module
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,12 @@ import pytest
 
 from tests.contract.case import Kind, ready, start_weights, train, trajectory
 from tests.unit.engines.keras.parts import (
+    CHUNKED,
+    TOLERANCE,
     assert_the_model_is_what_was_trained,
     changing_sizes,
     furthest,
+    part,
     reference_losses,
     train_orders,
     whole,
@@ -100,6 +105,24 @@ def test_parts_of_an_epoch_train_exactly_their_rows(loop: str) -> None:
     assert furthest(train_orders(engine, orders), reference_losses(cell, orders)) <= 1e-12
 
 
+@pytest.mark.parametrize("loop", ["compiled", "fused"])
+@pytest.mark.parametrize(("batch_size", "dtype"), CHUNKED)
+def test_large_batches_in_chunks_are_the_references(
+    monkeypatch: pytest.MonkeyPatch, loop: str, batch_size: int, dtype: str
+) -> None:
+    monkeypatch.setattr("bench.engines.keras.chunks.CHUNK_ROWS", 10)
+    cell = kind(loop).cell(batch_size, dtype=dtype)
+    orders = [whole(0), whole(1), whole(2)]
+    assert furthest(train_orders(ready(cell), orders), reference_losses(cell, orders)) <= TOLERANCE[dtype]
+
+
+def test_the_split_on_the_device_is_whole_whatever_the_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = import_module("bench.engines.keras.tensorflow.steps")
+    monkeypatch.setattr(steps, "PIECE_ROWS", 32)
+    array = np.arange(200.0).reshape(100, 2)
+    assert np.array_equal(steps.on_the_device(array).numpy(), array)
+
+
 def test_one_fit_trains_all_epochs_of_one_size_and_another_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     model_class = import_module("bench.engines.keras.idiomatic").TellingModel
     engine = ready(kind("idiomatic").cell(32))
@@ -142,6 +165,18 @@ def test_the_fused_epoch_is_one_call_and_its_step_is_traced_once_per_batch_shape
     train_orders(engine, changing_sizes(32))
     assert len(called) == 5
     assert len(traced) == 2
+
+
+def test_xla_compiles_nothing_for_another_length_of_the_order() -> None:
+    engine = ready(kind("fused").cell(32))
+    start = perf_counter()
+    engine.warm_up()
+    compiling = perf_counter() - start
+    for full, short in itertools.product(range(4), (False, True)):
+        order = part(0, 32, full=full, short=short)
+        start = perf_counter()
+        train_orders(engine, [order])
+        assert perf_counter() - start < compiling / 10, f"{full} full batches, short one: {short}"
 
 
 @pytest.mark.parametrize("loop", LOOPS)
