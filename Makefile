@@ -63,6 +63,10 @@ contracts: venv ## import contracts: arrows only point down
 unit: venv ## the tests; ARGS="..." passes options to pytest
 	@$(PYTEST) -n 2 $(ARGS)
 
+.PHONY: parity
+parity: venv ## every engine on the whole grid of the parity bars, of which `unit` runs a sample (many minutes)
+	@$(PYTEST) -n 2 -m grid $(ARGS) tests/contract
+
 .PHONY: notebooks
 notebooks: venv ## execute the notebooks, and check that they equal their .py
 	@.ci/notebooks
