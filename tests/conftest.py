@@ -27,6 +27,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(stack.close)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One test worker runs what imports a framework; what is slow here runs in processes of its own and may be apart."""
+    for item in items:
+        folder = item.path.parent
+        if folder.parent.name == "engines" and not item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.xdist_group(folder.name))
+
+
 class NetworkForbidden(Exception):
     """A test tried to leave this machine."""
 

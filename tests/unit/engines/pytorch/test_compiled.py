@@ -143,11 +143,10 @@ def _warmed_up(cell: Cell, folder: Path, lr: float | None = None) -> TorchCompil
     return engine
 
 
-def test_without_a_compiler_the_cell_cannot_run_here(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_compiler_the_cell_cannot_run_here() -> None:
     from torch._inductor import config
 
-    monkeypatch.setattr(config.cpp, "cxx", (None, "no-such-compiler"))
     engine = TorchCompiled(Setup(cell=CELL(7), lr=1e-2, native_seed=0))
     engine.open_device()
-    with pytest.raises(Unavailable, match=r"C\+\+ compiler"):
+    with config.patch({"cpp.cxx": (None, "no-such-compiler")}), pytest.raises(Unavailable, match=r"C\+\+ compiler"):
         engine.build(start_weights())
