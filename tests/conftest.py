@@ -29,7 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One test worker runs what imports a framework; what is slow here runs in processes of its own and may be apart."""
+    """One test worker runs what imports a framework; what is slow here starts processes of its own and may be apart."""
     for item in items:
         folder = item.path.parent
         if folder.parent.name == "engines" and not item.get_closest_marker("slow"):

@@ -22,7 +22,7 @@ from bench.workload.data import Split, generate
 from bench.workload.network import Weights, initial_weights
 from bench.workload.schedule import batch_bounds, epoch_order
 from bench.workload.trajectory import Trajectory
-from tests.contract.case import COMPILED, FEATURES, HIDDEN, Kind
+from tests.contract.case import FEATURES, HIDDEN, Kind
 
 LOSS_BARS = {"float32": 5e-6, "float64": 1e-12}
 WEIGHT_BARS = {"float32": 5e-5, "float64": 1e-11}
@@ -104,8 +104,8 @@ _SAMPLE_WHERE_COMPILED = {
 
 
 def is_in_sample(kind: Kind, training: Training, dtype: str) -> bool:
-    """Whether an engine's training runs every time; told from the loop's name, because no engine is imported for it."""
-    sample = _SAMPLE_WHERE_COMPILED if kind.loop in COMPILED else _SAMPLE
+    """Whether an engine's training runs every time."""
+    sample = _SAMPLE_WHERE_COMPILED if kind.compiles else _SAMPLE
     return (training.rows, training.batch_size, training.optimizer) in sample[dtype]
 
 

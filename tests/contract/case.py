@@ -20,9 +20,6 @@ from tests.contract.programs import programs_folder
 
 ROWS, FEATURES, HIDDEN, SEED = 100, 20, 64, 11
 
-# Loops that compile what they train with; told by name where no engine may be imported.
-COMPILED = ("compiled", "fused")
-
 # "still" is Adam at rate 0: a program takes its rate as an argument, so that this one needs no program of its own.
 LEARNING_RATES = {"sgd": 0.1, "momentum": 0.05, "adam": 1e-2, "still": 0.0}
 
@@ -34,6 +31,11 @@ class Kind:
     framework: str
     backend: str | None
     loop: str
+
+    @property
+    def compiles(self) -> bool:
+        """Whether its engine compiles what it trains with; told by name, for where no framework may be imported yet."""
+        return self.loop in ("compiled", "fused") or self.backend in ("tensorflow", "jax") and self.loop == "idiomatic"
 
     def cell(
         self,

@@ -12,7 +12,7 @@ from bench.cell import Cell
 from bench.engines import catalogue
 from bench.engines.base import Engine
 from tests.contract.bars import Training, is_in_sample
-from tests.contract.case import COMPILED, Kind, ready, start_weights
+from tests.contract.case import Kind, ready, start_weights
 
 # Keras settles its backend at import; ``test_other_backends`` runs the suite again, in processes of its own.
 KERAS_BACKEND_VARIABLE = "BENCH_CONTRACT_KERAS_BACKEND"
@@ -76,7 +76,7 @@ def _param(kind: Kind) -> object:
 
 def _group(kind: Kind) -> str:
     """The tests that one worker runs: a framework's, so that it is imported once; what compiles for long is apart."""
-    return f"{kind.framework}-{kind.loop}" if kind.framework == "pytorch" and kind.loop in COMPILED else kind.framework
+    return f"{kind.framework}-{kind.loop}" if kind.framework == "pytorch" and kind.compiles else kind.framework
 
 
 def _installed(name: str) -> bool:

@@ -127,3 +127,8 @@ def test_a_native_shuffler_begins_with_its_shuffling_on(kind: Kind) -> None:
     for shuffle in (True, False):
         setup = Setup(cell=kind.cell(FULL, shuffle=shuffle), lr=1e-3, native_seed=SEED)
         assert engine_class(setup).shuffles_natively == (shuffle and not engine_class.follows_order)
+
+
+def test_the_suite_knows_without_importing_it_whether_an_engine_compiles(kind: Kind) -> None:
+    engine_class = catalogue.engine_class(kind.framework, kind.backend, kind.loop)
+    assert kind.compiles == (engine_class.compilation != "nothing")

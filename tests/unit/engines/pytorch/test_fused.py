@@ -61,7 +61,7 @@ class Interpreted:
 
 
 def _looped(condition: Any, body: Any, carried: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-    """What PyTorch's loop does, without the seconds that it takes to trace condition and body where nothing compiles."""
+    """What PyTorch's loop does, without the seconds that it traces for where nothing compiles it."""
     while condition(*carried):
         carried = body(*carried)
     return carried
