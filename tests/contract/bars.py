@@ -89,24 +89,36 @@ _SEEDS = {
 TRAININGS = [
     Training(rows, size, optimizer, seed) for (rows, size), seeds in _SEEDS.items() for optimizer, seed in seeds.items()
 ]
-# What runs every time, out of the grid: each set has every batch size and optimizer, and both kinds of last batch.
+# What runs every time, out of the grid: every batch size, every optimizer, both number formats, both kinds of last batch.
 _SAMPLE = {
     "float32": {(1000, 1, "adam"), (1000, 7, "adam"), (1000, 32, "sgd"), (1000, 32, "momentum"), (1000, 32, "adam"),
                 (1000, 256, "adam"), (1000, 1000, "adam"), (992, 32, "adam")},
     "float64": {(1000, 1, "sgd"), (1000, 7, "sgd"), (1000, 32, "adam"), (1000, 256, "momentum"), (1000, 1000, "adam"),
                 (768, 256, "adam")},
 }  # fmt: skip
-# For loops whose every training is a program or two, which take some compilers ten seconds each.
-_SAMPLE_WHERE_COMPILED = {
+# The same in fewer trainings, for loops that compile every one of them, for up to ten seconds; and for Keras' own loop.
+_SMALL_SAMPLE = {
     "float32": {(1000, 7, "adam"), (992, 32, "momentum"), (1000, 1000, "adam")},
+    "float64": {(1000, 1, "sgd"), (1000, 256, "adam")},
+}
+# Keras' variables make inductor's programs larger: every optimizer, and no more.
+_SMALLEST_SAMPLE = {
+    "float32": {(992, 32, "momentum")},
     "float64": {(1000, 1, "sgd"), (1000, 256, "adam")},
 }
 
 
 def is_in_sample(kind: Kind, training: Training, dtype: str) -> bool:
     """Whether an engine's training runs every time."""
-    sample = _SAMPLE_WHERE_COMPILED if kind.compiles else _SAMPLE
-    return (training.rows, training.batch_size, training.optimizer) in sample[dtype]
+    return (training.rows, training.batch_size, training.optimizer) in _sample(kind)[dtype]
+
+
+def _sample(kind: Kind) -> dict[str, set[tuple[int, int, str]]]:
+    if kind == Kind("keras", "torch", "compiled"):
+        return _SMALLEST_SAMPLE
+    if kind.compiles or (kind.framework == "keras" and kind.loop == "idiomatic"):
+        return _SMALL_SAMPLE
+    return _SAMPLE
 
 
 @cache

@@ -35,7 +35,9 @@ class Kind:
     @property
     def compiles(self) -> bool:
         """Whether its engine compiles what it trains with; told by name, for where no framework may be imported yet."""
-        return self.loop in ("compiled", "fused") or self.backend in ("tensorflow", "jax") and self.loop == "idiomatic"
+        return self.loop in ("compiled", "fused") or (
+            self.backend in ("tensorflow", "jax") and self.loop == "idiomatic"
+        )
 
     def cell(
         self,

@@ -38,7 +38,7 @@ def _assert_passes(backend: str, *arguments: str) -> None:
         pytest.skip(f"{', '.join(missing)} not installed")
     here = Path(__file__).parent
     suites = [str(here / argument) if argument.endswith(".py") else argument for argument in arguments]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=10", *suites]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *suites]
     ours = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     environment = ours | catalogue.environment_variables("keras", backend, 1) | {KERAS_BACKEND_VARIABLE: backend}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
