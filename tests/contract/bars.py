@@ -89,7 +89,7 @@ _SEEDS = {
 TRAININGS = [
     Training(rows, size, optimizer, seed) for (rows, size), seeds in _SEEDS.items() for optimizer, seed in seeds.items()
 ]
-# What runs every time, out of the grid: every batch size, every optimizer, both number formats, both kinds of last batch.
+# What runs every time, out of the grid: every batch size, optimizer and number format, and both kinds of last batch.
 _SAMPLE = {
     "float32": {(1000, 1, "adam"), (1000, 7, "adam"), (1000, 32, "sgd"), (1000, 32, "momentum"), (1000, 32, "adam"),
                 (1000, 256, "adam"), (1000, 1000, "adam"), (992, 32, "adam")},
