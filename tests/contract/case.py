@@ -35,9 +35,9 @@ class Kind:
     @property
     def compiles(self) -> bool:
         """Whether its engine compiles what it trains with; told by name, for where no framework may be imported yet."""
-        return self.loop in ("compiled", "fused") or (
-            self.backend in ("tensorflow", "jax") and self.loop == "idiomatic"
-        )
+        if self.loop == "idiomatic":
+            return self.backend in ("tensorflow", "jax")
+        return self.loop in ("compiled", "fused")
 
     def cell(
         self,
