@@ -8,6 +8,9 @@ BENCH := .ci/bench
 
 # One thread each: the test workers share the cores, and the frameworks inside them must not fight over them.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+# Two test workers. Groups keep a framework's tests in one of them; not an option for every run of pytest, because
+# pytest-benchmark takes it for a distributed run and measures nothing.
+WORKERS := -n 2 --dist loadgroup
 
 .PHONY: help
 help: ## list the targets
@@ -61,7 +64,11 @@ contracts: venv ## import contracts: arrows only point down
 
 .PHONY: unit
 unit: venv ## the tests; ARGS="..." passes options to pytest
-	@$(PYTEST) -n 2 $(ARGS)
+	@$(PYTEST) $(WORKERS) $(ARGS)
+
+.PHONY: parity
+parity: venv ## every engine on the whole grid of the parity bars, of which `unit` runs a sample (many minutes)
+	@$(PYTEST) $(WORKERS) -m grid $(ARGS) tests/contract
 
 .PHONY: notebooks
 notebooks: venv ## execute the notebooks, and check that they equal their .py

@@ -89,18 +89,36 @@ _SEEDS = {
 TRAININGS = [
     Training(rows, size, optimizer, seed) for (rows, size), seeds in _SEEDS.items() for optimizer, seed in seeds.items()
 ]
-# Every batch size, every optimizer and both kinds of last batch; all the others are run with the slow tests.
-_ALWAYS = {
+# What runs every time, out of the grid: every batch size, optimizer and number format, and both kinds of last batch.
+_SAMPLE = {
     "float32": {(1000, 1, "adam"), (1000, 7, "adam"), (1000, 32, "sgd"), (1000, 32, "momentum"), (1000, 32, "adam"),
                 (1000, 256, "adam"), (1000, 1000, "adam"), (992, 32, "adam")},
     "float64": {(1000, 1, "sgd"), (1000, 7, "sgd"), (1000, 32, "adam"), (1000, 256, "momentum"), (1000, 1000, "adam"),
                 (768, 256, "adam")},
 }  # fmt: skip
+# The same in fewer trainings, for loops that compile every one of them, for up to ten seconds; and for Keras' own loop.
+_SMALL_SAMPLE = {
+    "float32": {(1000, 7, "adam"), (992, 32, "momentum"), (1000, 1000, "adam")},
+    "float64": {(1000, 1, "sgd"), (1000, 256, "adam")},
+}
+# Keras' variables make inductor's programs larger: every optimizer, and no more.
+_SMALLEST_SAMPLE = {
+    "float32": {(992, 32, "momentum")},
+    "float64": {(1000, 1, "sgd"), (1000, 256, "adam")},
+}
 
 
-def is_always_run(training: Training, dtype: str) -> bool:
-    """Whether it belongs to the suite that runs every time."""
-    return (training.rows, training.batch_size, training.optimizer) in _ALWAYS[dtype]
+def is_in_sample(kind: Kind, training: Training, dtype: str) -> bool:
+    """Whether an engine's training runs every time."""
+    return (training.rows, training.batch_size, training.optimizer) in _sample(kind)[dtype]
+
+
+def _sample(kind: Kind) -> dict[str, set[tuple[int, int, str]]]:
+    if kind == Kind("keras", "torch", "compiled"):
+        return _SMALLEST_SAMPLE
+    if kind.compiles or (kind.framework == "keras" and kind.loop == "idiomatic"):
+        return _SMALL_SAMPLE
+    return _SAMPLE
 
 
 @cache

@@ -16,9 +16,11 @@ from bench.workload.data import Split, generate
 from bench.workload.network import Weights, initial_weights, loss_and_gradients
 from bench.workload.optimizer import make_optimizer
 from bench.workload.schedule import batch_bounds, epoch_order
+from tests.contract.programs import programs_folder
 
 ROWS, FEATURES, HIDDEN, SEED = 100, 20, 64, 11
 
+# "still" is Adam at rate 0: a program takes its rate as an argument, so that this one needs no program of its own.
 LEARNING_RATES = {"sgd": 0.1, "momentum": 0.05, "adam": 1e-2, "still": 0.0}
 
 
@@ -29,6 +31,13 @@ class Kind:
     framework: str
     backend: str | None
     loop: str
+
+    @property
+    def compiles(self) -> bool:
+        """Whether its engine compiles what it trains with; told by name, for where no framework may be imported yet."""
+        if self.loop == "idiomatic":
+            return self.backend in ("tensorflow", "jax")
+        return self.loop in ("compiled", "fused")
 
     def cell(
         self,
@@ -41,7 +50,7 @@ class Kind:
         device: str = "cpu",
     ) -> Cell:
         """A small cell; rows are shuffled wherever the loop takes the order it is given."""
-        name = "sgd" if optimizer == "still" else optimizer
+        name = "adam" if optimizer == "still" else optimizer
         return Cell(
             framework=self.framework,
             backend=self.backend,
@@ -128,7 +137,9 @@ def start_weights(dtype: str = "float32", round_: int = 0) -> Weights:
 def ready(cell: Cell, *, native_seed: int = 5) -> Engine:
     """An engine taken as far as the measuring loop takes it before the first window."""
     engine_class = catalogue.engine_class(cell.framework, cell.backend, cell.loop)
-    engine = engine_class(Setup(cell=cell, lr=cell.optimizer.lr, native_seed=native_seed))
+    engine = engine_class(
+        Setup(cell=cell, lr=cell.optimizer.lr, native_seed=native_seed, cache_folder=programs_folder())
+    )
     weights, data = start_weights(cell.network.dtype), split(cell.network.dtype)
     engine.open_device()
     engine.build(weights)

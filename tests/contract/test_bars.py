@@ -12,7 +12,7 @@ from bench.cell import Cell
 from bench.engines import catalogue
 from bench.engines.base import Engine, Setup
 from bench.workload.network import Weights
-from tests.contract.bars import LOSS_BARS, TRAININGS, WEIGHT_BARS, Training, expected, is_always_run
+from tests.contract.bars import LOSS_BARS, TRAININGS, WEIGHT_BARS, Training, expected
 from tests.contract.case import (
     ROWS,
     SEED,
@@ -22,6 +22,7 @@ from tests.contract.case import (
     train,
     trajectory_over,
 )
+from tests.contract.programs import programs_folder
 
 # Keras 3.15 turns its variables into arrays in a way that NumPy 2 warns of; nothing here can change that.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
@@ -37,17 +38,13 @@ def _environment(kind: Kind) -> None:
 
 def _params() -> list[object]:
     return [
-        pytest.param(
-            training,
-            dtype,
-            id=f"{dtype}-{training.optimizer}-batch{training.batch_size}of{training.rows}",
-            marks=[] if is_always_run(training, dtype) else [pytest.mark.slow],
-        )
+        pytest.param(training, dtype, id=f"{dtype}-{training.optimizer}-batch{training.batch_size}of{training.rows}")
         for dtype in LOSS_BARS
         for training in TRAININGS
     ]
 
 
+@pytest.mark.grid
 @pytest.mark.parametrize(("training", "dtype"), _params())
 def test_every_step_and_the_final_weights_are_the_references(kind: Kind, training: Training, dtype: str) -> None:
     engine = _ready(kind, training, dtype)
@@ -62,7 +59,7 @@ def test_every_step_and_the_final_weights_are_the_references(kind: Kind, trainin
 def _ready(kind: Kind, training: Training, dtype: str) -> Engine:
     cell, data = training.cell(kind, dtype), training.split(dtype)
     engine = catalogue.engine_class(kind.framework, kind.backend, kind.loop)(
-        Setup(cell=cell, lr=cell.optimizer.lr, native_seed=5)
+        Setup(cell=cell, lr=cell.optimizer.lr, native_seed=5, cache_folder=programs_folder())
     )
     engine.open_device()
     engine.build(training.start(dtype))
@@ -113,9 +110,9 @@ def _assert_trains(engine: Engine, lengths: list[int]) -> None:
 
 
 def test_a_native_shuffler_shuffles_again_when_it_is_told_to(kind: Kind, fresh: Callable[[Cell], Engine]) -> None:
-    engine = fresh(kind.cell(1, optimizer="still", shuffle=True))
-    if engine.follows_order:
+    if catalogue.engine_class(kind.framework, kind.backend, kind.loop).follows_order:
         pytest.skip("this loop follows the order it is given")
+    engine = fresh(kind.cell(1, optimizer="still", shuffle=True))
     engine.shuffles_natively = False
     (as_they_stand,) = train(engine, 1)
     np.testing.assert_allclose(as_they_stand, row_losses(), rtol=1e-4)
@@ -130,3 +127,8 @@ def test_a_native_shuffler_begins_with_its_shuffling_on(kind: Kind) -> None:
     for shuffle in (True, False):
         setup = Setup(cell=kind.cell(FULL, shuffle=shuffle), lr=1e-3, native_seed=SEED)
         assert engine_class(setup).shuffles_natively == (shuffle and not engine_class.follows_order)
+
+
+def test_the_suite_knows_without_importing_it_whether_an_engine_compiles(kind: Kind) -> None:
+    engine_class = catalogue.engine_class(kind.framework, kind.backend, kind.loop)
+    assert kind.compiles == (engine_class.compilation != "nothing")

@@ -15,7 +15,6 @@ def test_both_number_formats_start_from_the_same_numbers_so_that_one_reference_s
         np.testing.assert_allclose(double, single, rtol=1e-6)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("shuffle", [True, False])
 @pytest.mark.parametrize("training", TRAININGS, ids=str)
 def test_the_seeds_keep_what_they_were_chosen_for(training: Training, shuffle: bool) -> None:

@@ -15,7 +15,11 @@ from tests.e2e.running import QUICK, TINY, run
 SETTINGS = (*TINY, *QUICK, "framework=reference,pytorch", "device=cpu,tpu", "batch_size=32,full,100,500", "seed=5")
 
 
-@pytest.fixture(scope="module", params=["bench sweep", "bench.app -m"])
+# Either sweep is made once, by the worker that runs all of its tests.
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(way, marks=pytest.mark.xdist_group(way)) for way in ("bench sweep", "bench.app -m")],
+)
 def swept(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, subprocess.CompletedProcess[str]]:

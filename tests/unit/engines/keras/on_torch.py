@@ -1,14 +1,20 @@
 """Keras' loops on PyTorch beyond the contract; ``test_keras_backends`` runs this file in a process of its own."""
 
-import pytest
+from collections.abc import Callable
 
-from tests.contract.case import Kind, ready, start_weights, train, trajectory
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from bench.engines.base import FloatArray
+from tests.contract.case import Kind, OrderedEpochs, ready, start_weights, train, trajectory
 from tests.unit.engines.keras.parts import (
     assert_the_model_is_what_was_trained,
     changing_sizes,
     furthest,
     reference_losses,
     train_orders,
+    whole,
 )
 
 LOOPS = ("idiomatic", "eager", "compiled", "fused")
@@ -51,6 +57,20 @@ def test_the_compiled_step_is_traced_once_per_batch_shape(monkeypatch: pytest.Mo
     first = train_orders(engine, changing_sizes(32))
     engine.reset(start_weights("float64"))
     assert furthest(train_orders(engine, changing_sizes(32)), first) == 0
+
+
+def test_losses_that_were_handed_out_are_not_written_to_again() -> None:
+    engine = ready(kind("compiled").cell(32, dtype="float64"))
+    handed: list[NDArray[np.float64]] = []
+
+    class Keeping(OrderedEpochs):
+        def finish(self, losses: Callable[[], FloatArray]) -> None:
+            handed.append(np.asarray(losses(), dtype=np.float64))
+            super().finish(losses)
+
+    orders = [whole(0), whole(1)]
+    engine.train(Keeping(engine, orders))
+    assert furthest(handed, reference_losses(engine.cell, orders)) <= 1e-12
 
 
 @pytest.mark.parametrize("loop", LOOPS)

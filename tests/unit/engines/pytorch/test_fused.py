@@ -13,7 +13,7 @@ import torch
 
 from bench.cell import Cell
 from bench.engines.base import Order, Setup
-from bench.engines.pytorch import block, program, recorded_blocks
+from bench.engines.pytorch import block, compiled_blocks, program, recorded_blocks
 from bench.engines.pytorch.block import BlockOfSteps, Shape
 from bench.engines.pytorch.compiled_blocks import CompiledBlocks
 from bench.engines.pytorch.device import Device
@@ -60,10 +60,21 @@ class Interpreted:
             return self.block(*arguments)
 
 
+def _looped(condition: Any, body: Any, carried: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    """What PyTorch's loop does, without the seconds that it traces for where nothing compiles it."""
+    while condition(*carried):
+        carried = body(*carried)
+    return carried
+
+
+def _interpret(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on, ``CompiledBlocks`` runs an interpreted program."""
+    monkeypatch.setattr(block, "_while_loop", _looped)
+    monkeypatch.setattr(compiled_blocks, "load_or_compile", lambda step, _: Interpreted(step, Shape.of(cell)))
+
+
 def _interpreted(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> CompiledBlocks:
-    monkeypatch.setattr(
-        "bench.engines.pytorch.compiled_blocks.load_or_compile", lambda step, _: Interpreted(step, Shape.of(cell))
-    )
+    _interpret(cell, monkeypatch)
     blocks = CompiledBlocks(_step(cell), cell.optimizer.lr, start_weights(cell.network.dtype), None)
     blocks.prepare(*_tensors(cell.network.dtype))
     return blocks
@@ -153,12 +164,11 @@ def test_a_program_is_named_by_all_that_it_was_compiled_from_but_the_learning_ra
     assert len({key(other) for other in [cell, *others]}) == 1 + len(others)
 
 
-def test_without_a_compiler_the_cell_cannot_run_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_compiler_the_cell_cannot_run_here(tmp_path: Path) -> None:
     from torch._inductor import config
 
-    monkeypatch.setattr(config.cpp, "cxx", (None, "no-such-compiler"))
     blocks = CompiledBlocks(_step(CELL(7)), 1e-2, start_weights(), tmp_path / "cache")
-    with pytest.raises(Unavailable, match=r"C\+\+ compiler"):
+    with config.patch({"cpp.cxx": (None, "no-such-compiler")}), pytest.raises(Unavailable, match=r"C\+\+ compiler"):
         blocks.prepare(*_tensors())
     assert list((tmp_path / "cache").iterdir()) == []
 
@@ -239,9 +249,7 @@ def _opened(kind: str, monkeypatch: pytest.MonkeyPatch) -> TorchFused:
 @pytest.mark.parametrize("kind", ["cpu", "cuda"])
 def test_the_real_module_predicts_with_what_was_trained(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorded_blocks.RecordedBlocks.__init__, "__defaults__", (_repeats,))
-    monkeypatch.setattr(
-        "bench.engines.pytorch.compiled_blocks.load_or_compile", lambda step, _: Interpreted(step, Shape.of(CELL(7)))
-    )
+    _interpret(CELL(7), monkeypatch)
     engine = _opened(kind, monkeypatch)
     engine.open_device()
     engine.build(start_weights())
