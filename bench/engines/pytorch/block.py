@@ -79,7 +79,7 @@ class BlockOfSteps(nn.Module):
         steps, batch_size = self.shape.steps, self.shape.batch_size
         losses = torch.zeros(steps + 1, dtype=state.dtype)
         done = torch.zeros(1, dtype=torch.int64)
-        end = counts[:1]
+        end = counts[:1].clone()  # no view, see ``GatheredLoop``
         done, state, losses = self.full(
             done, end, state, losses, coefficients, x, y, rows[: steps * batch_size].view(steps, batch_size)
         )
@@ -111,15 +111,16 @@ class GatheredLoop(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
         """Makes steps number ``done`` to ``end``; ``rows`` is (steps, batch_size)."""
         steps, batch_size = rows.shape
-        batches_x = x.index_select(0, rows.reshape(-1)).view(steps, batch_size, -1)
-        batches_y = y.index_select(0, rows.reshape(-1)).view(steps, batch_size, 1)
+        # Views are taken in the loop, where they are part of a kernel's indexing: one that goes in is a tensor a step.
+        gathered_x, gathered_y = x.index_select(0, rows.reshape(-1)), y.index_select(0, rows.reshape(-1))
 
         def unfinished(done: Tensor, state: Tensor, losses: Tensor) -> Tensor:
             return (done < end)[0]
 
         def one_step(done: Tensor, state: Tensor, losses: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             place = done if steps > 1 else done * 0
-            batch_x, batch_y = batches_x.index_select(0, place)[0], batches_y.index_select(0, place)[0]
+            batch_x = gathered_x.view(steps, batch_size, -1).index_select(0, place)[0]
+            batch_y = gathered_y.view(steps, batch_size, 1).index_select(0, place)[0]
             state, loss = self.step(state, coefficients.index_select(0, done)[0], batch_x, batch_y)
             return done + 1, state, losses.index_put((done,), loss)
 
