@@ -61,30 +61,35 @@ _COSTS: dict[str, FrameworkCost] = {
         loops={
             "idiomatic": _loop(400, 0.1),
             "eager": _loop(250, 0.1),
-            "compiled": _loop(85, 2.0, compile_s=8.0),
-            "fused": _loop(22, 0.2, 200, compile_s=8.0),
+            "compiled": _loop(30, 2.0, compile_s=8.0),
+            "fused": _loop(5, 0.2, 110, compile_s=14.0),
         },
     ),
     "keras-tensorflow": FrameworkCost(
         import_s=5.5,
         loops={
             "idiomatic": _loop(1000, 2.0),
-            "eager": _loop(3000, 0.8),
+            "eager": _loop(650, 0.8),
             "compiled": _loop(250, 0.7),
-            "fused": _loop(3, 1.5, 510),
+            "fused": _loop(2, 1.2, 310),
         },
     ),
     "keras-jax": FrameworkCost(
         import_s=2.8,
         loops={
             "idiomatic": _loop(150, 1.0, compile_s=1.0),
-            "eager": _loop(1000, 1.0),
-            "compiled": _loop(40, 0.6, 190, compile_s=1.0),
-            "fused": _loop(2, 0.6, 190, compile_s=1.0),
+            "compiled": _loop(40, 0.6, 150, compile_s=1.0),
+            "fused": _loop(1, 0.6, 150, compile_s=1.0),
         },
     ),
     "keras-torch": FrameworkCost(
-        import_s=5.8, loops={"idiomatic": _loop(1000, 2.0), "eager": _loop(600, 0.3), "compiled": _loop(400, 10.0)}
+        import_s=5.8,
+        loops={
+            "idiomatic": _loop(6500, 2.0),
+            "eager": _loop(450, 0.3),
+            "compiled": _loop(80, 2.0, compile_s=10.0),
+            "fused": _loop(5, 0.3, 110, compile_s=14.0),
+        },
     ),
 }
 _UNKNOWN = _loop(300, 2.0)
