@@ -2,43 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.cell import Cell
-from bench.engines.base import Engine, FloatArray, Order
-from bench.workload.network import forward, loss_and_gradients
-from bench.workload.optimizer import make_optimizer
-from bench.workload.schedule import batch_bounds, epoch_order
-from tests.contract.case import ROWS, SEED, split, start_weights
+from bench.engines.base import Engine, Order
+from bench.workload.network import forward
+from bench.workload.schedule import epoch_order
+from tests.contract.case import ROWS, SEED, OrderedEpochs, split, start_weights, trajectory_over
 
 TOLERANCE = {"float32": 5e-6, "float64": 1e-12}
 
 # Batch sizes and dtypes for chunks of ten rows, by what is cut: the full batch with and without a rest, the short one
 # as well, and a batch that is the whole epoch.
 CHUNKED = ((32, "float64"), (60, "float64"), (64, "float32"), (100, "float64"))
-
-
-@dataclass
-class Orders:
-    """The measuring loop's stand-in: these orders, in turn."""
-
-    engine: Engine
-    orders: Sequence[Order]
-    losses: list[NDArray[np.float64]] = field(default_factory=list)
-
-    def start(self) -> Order | None:
-        """The next one."""
-        done = len(self.losses)
-        return self.orders[done] if done < len(self.orders) else None
-
-    def finish(self, losses: Callable[[], FloatArray]) -> None:
-        """Keeps the losses."""
-        self.engine.synchronize()
-        self.losses.append(np.asarray(losses(), dtype=np.float64))
 
 
 def whole(epoch: int, *, shuffled: bool = True) -> Order:
@@ -56,7 +35,7 @@ def part(epoch: int, batch_size: int, *, full: int, short: bool, shuffled: bool 
 
 def train_orders(engine: Engine, orders: Sequence[Order]) -> list[NDArray[np.float64]]:
     """Per-step losses of each order."""
-    handed = Orders(engine, orders)
+    handed = OrderedEpochs(engine, orders)
     engine.train(handed)
     assert len(handed.losses) == len(orders)
     return handed.losses
@@ -64,19 +43,7 @@ def train_orders(engine: Engine, orders: Sequence[Order]) -> list[NDArray[np.flo
 
 def reference_losses(cell: Cell, orders: Sequence[Order]) -> list[NDArray[np.float64]]:
     """The same in float64, from the workload alone."""
-    data = split("float64")
-    start = start_weights(cell.network.dtype).astype("float64")
-    optimizer = make_optimizer(cell.optimizer, cell.optimizer.lr, start)
-    losses = []
-    for order in orders:
-        steps = []
-        for low, high in batch_bounds(len(order), cell.batch_size):
-            rows = order[low:high]
-            loss, gradients = loss_and_gradients(optimizer.weights, data.x_train[rows], data.y_train[rows])
-            optimizer.update(gradients)
-            steps.append(loss)
-        losses.append(np.array(steps))
-    return losses
+    return trajectory_over(cell, orders)[0]
 
 
 def furthest(seen: Sequence[NDArray[np.float64]], expected: Sequence[NDArray[np.float64]]) -> float:
@@ -97,7 +64,7 @@ def changing_sizes(batch_size: int, *, shuffled: bool = True) -> list[Order]:
 
 
 def assert_the_model_is_what_was_trained(engine: Engine) -> None:
-    """The real Keras model's own forward agrees with the weights that come out, and its optimizer counted."""
+    """The real Keras model's own forward agrees with the weights that come out."""
     model, x = engine.model, split(engine.cell.network.dtype).x_train  # type: ignore[attr-defined]
     predicted = np.asarray(model.predict_on_batch(x)).ravel()
     np.testing.assert_allclose(predicted, forward(engine.weights(), x), rtol=0, atol=1e-6)
