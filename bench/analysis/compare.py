@@ -173,9 +173,7 @@ def judge(
     """
     enough = n >= MIN_PAIRS
     half = np.where(enough, stats.t.ppf(1 - alpha / 2, degrees) * error, np.nan)
-    p = np.where(enough, 2 * stats.t.sf(_over(np.abs(mean), error), degrees), np.nan)
-    # Of the two one-sided tests the one against the nearer end of the margin decides.
-    p_tie = np.where(enough, stats.t.sf(_over(np.log1p(margin) - np.abs(mean), error), degrees), np.nan)
+    p, p_tie = (np.where(enough, values, np.nan) for values in p_values(mean, error, degrees, margin=margin))
     p_holm, p_tie_holm = holm(p), holm(p_tie)
     differs, ties = p_holm <= alpha, p_tie_holm <= alpha
     open_ = enough & ~differs & ~ties
@@ -199,6 +197,17 @@ def judge(
         more_rounds=more_rounds,
         differs=differs,
     )
+
+
+def p_values(
+    mean: FloatArray, error: FloatArray, degrees: FloatArray, *, margin: float = TIE_MARGIN
+) -> tuple[FloatArray, FloatArray]:
+    """Of every ratio alone the p-value of being 1, and that of being 1 + margin or 1 / (1 + margin) and beyond.
+
+    The arguments are those of ``judge``. Of the two one-sided tests the one against the nearer end decides.
+    """
+    differs = 2 * stats.t.sf(_over(np.abs(mean), error), degrees)
+    return differs, stats.t.sf(_over(np.log1p(margin) - np.abs(mean), error), degrees)
 
 
 def _over(distance: FloatArray, error: FloatArray) -> FloatArray:
@@ -248,7 +257,10 @@ def rounds_to_settle(
 
     many = np.ones(len(mean))
     for _ in range(_DOUBLINGS):
-        many = np.where(settled(many), many, 2 * many)
+        short = ~settled(many)
+        if not short.any():
+            break
+        many = np.where(short, 2 * many, many)
     few, most = np.zeros(len(mean)), np.ceil((many - 1) * n)
     while (most - few > 1).any():
         middle = np.floor((few + most) / 2)
