@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,8 @@ from bench.store.reader import read_cell, read_sweep
 ANOTHER_VERSION = "measured by another version"
 ANOTHER_PROTOCOL = "another protocol"
 ANOTHER_WORKLOAD = "another workload"
-NOT_MEASURED = "not measured"
+NEITHER_MEASURED = "measured in neither"
+NOT_MEASURED = "not measured in {letter}"
 TIMED_OTHERWISE = "timed otherwise"
 
 _MOST_DIFFERENCES = 3
@@ -32,7 +33,7 @@ class Side:
         sweep: its own record.
         cells: its cells table.
         runs: its runs table.
-        plans: its planned cells by their id.
+        plans: its planned cells by their id, without the controls, which are no cells of their own.
     """
 
     letter: str
@@ -69,7 +70,8 @@ def read_side(letter: str, folder: SweepFolder) -> Side:
         StorageError: the plan is damaged, or a file cannot be read.
     """
     sweep, tables = read_sweep(folder), build_tables(folder)
-    plans = {planned.id: read_cell(planned) for planned in sweep.cells}
+    cells = {planned.id: read_cell(planned) for planned in sweep.cells}
+    plans = {id_: cell for id_, cell in cells.items() if not getattr(cell, "control", False)}
     return Side(letter=letter, sweep=sweep, cells=tables.cells, runs=tables.runs, plans=plans)
 
 
@@ -88,9 +90,10 @@ def align(base: Side, other: Side) -> tuple[list[str], list[Apart]]:
 
 def _why_not_measured_alike(base: Side, other: Side, id_: str) -> tuple[str, str] | None:
     rows = {side.letter: _row(side, id_) for side in (base, other)}
-    missing = [f"{letter}: {_why_no_speed(row)}" for letter, row in rows.items() if pd.isna(row["samples_per_s"])]
+    missing = {letter: _why_no_speed(row) for letter, row in rows.items() if pd.isna(row["samples_per_s"])}
     if missing:
-        return NOT_MEASURED, "; ".join(missing)
+        kind = NEITHER_MEASURED if len(missing) > 1 else NOT_MEASURED.format(letter=next(iter(missing)))
+        return kind, "; ".join(dict.fromkeys(missing.values()))
     phases = [str(row["timed_phase"]) for row in rows.values()]
     if phases[0] != phases[1]:
         return TIMED_OTHERWISE, f"{phases[0]} epochs in {base.letter}, {phases[1]} epochs in {other.letter}"
@@ -132,7 +135,7 @@ def _same_place(cell: Cell, other: Cell) -> bool:
 
 def _differences(cell: Cell, other: Cell) -> dict[str, tuple[Any, Any]]:
     ours, theirs = _flat(cell.content()), _flat(other.content())
-    return {name: (ours[name], theirs[name]) for name in ours if ours[name] != theirs[name]}
+    return {name: (ours[name], theirs[name]) for name in ours if ours[name] != theirs.get(name)}
 
 
 def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -149,11 +152,3 @@ def _in_words(differences: Mapping[str, tuple[Any, Any]], of: Side, against: Sid
     ]
     more = len(differences) - len(said)
     return "; ".join([*said, *([f"and {more} more"] if more else [])])
-
-
-def kinds(apart: Sequence[Apart]) -> dict[str, list[Apart]]:
-    """The same, by their short reason, the most frequent first."""
-    grouped: dict[str, list[Apart]] = {}
-    for item in apart:
-        grouped.setdefault(item.kind, []).append(item)
-    return dict(sorted(grouped.items(), key=lambda pair: -len(pair[1])))
