@@ -171,7 +171,7 @@ class Cell:
     @property
     def id(self) -> str:
         """A readable slug and a hash of everything that can change the measurement."""
-        identity = {"measurement_version": MEASUREMENT_VERSION} | _identity(self.to_plain(), prefix="")
+        identity = {"measurement_version": MEASUREMENT_VERSION} | self.content()
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
         return f"{self.family}-b{self.batch_size}-{digest[:10]}"
 
@@ -184,6 +184,10 @@ class Cell:
     def steps_per_epoch(self) -> int:
         """Steps of one epoch, the short last batch included."""
         return -(-self.data.n_train // self.batch_size)
+
+    def content(self) -> dict[str, Any]:
+        """Everything that can change a measurement, nested as in ``to_plain``."""
+        return _identity(self.to_plain(), prefix="")
 
     def to_plain(self) -> dict[str, Any]:
         """The cell as JSON-ready values."""

@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import bench
-from bench.errors import BenchError
+from bench.errors import BenchError, UsageError
 from bench.store.claim import LATEST
 from bench.store.layout import SweepFolder
 
 INTERRUPTED = 130
+REGRESSION = 3
 DEFAULT_FOLDER = f"results/{LATEST}"
 
 _OVERRIDES_HELP = """\
@@ -22,7 +23,8 @@ device, data, network, optimizer, lr_policy, budget, protocol, defaults, experim
 `python -m bench.app --help` lists their options, `python -m bench.app --cfg job` every key."""
 
 _WITH_SETTINGS = ("sweep", "run", "plan")
-_VERBS = (*_WITH_SETTINGS, "report", "doctor")
+_VERBS = (*_WITH_SETTINGS, "report", "compare", "doctor")
+_LEAST_MARGIN = 0.001
 _COMPLETION = ("-sc", "--shell-completion", "--shell_completion")
 
 _SWEEP_EXAMPLES = """\
@@ -50,6 +52,14 @@ _REPORT_EXAMPLES = f"""\
 examples:
   bench report
   bench report {DEFAULT_FOLDER}"""
+
+_COMPARE_EXAMPLES = """\
+The first sweep is the baseline. Exit code 3 with --fail-on-regression: a regression beyond the margin is proven.
+
+examples:
+  bench compare results/old results/new
+  bench compare results/old results/new --fail-on-regression 5%
+  bench compare results/old results/laptop results/server --output results/all-three"""
 
 _DOCTOR_EXAMPLES = """\
 examples:
@@ -87,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     _with_overrides(verbs, "plan", "say what a sweep would run and how long it would take", _PLAN_EXAMPLES, _plan)
     report = _verb(verbs, "report", "rebuild tables, figures and report of a sweep", _REPORT_EXAMPLES, _report)
     report.add_argument("folder", nargs="?", default=DEFAULT_FOLDER, metavar="DIR", help=f"default: {DEFAULT_FOLDER}")
+    _add_compare(verbs)
     doctor = _verb(
         verbs, "doctor", "say what is installed, which devices work and what disturbs timing", _DOCTOR_EXAMPLES, _doctor
     )
@@ -119,6 +130,14 @@ def _with_overrides(
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings; see below")
 
 
+def _add_compare(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    summary = "compare sweeps, from this or other machines, with the first of them"
+    compare = _verb(verbs, "compare", summary, _COMPARE_EXAMPLES, _compare)
+    compare.add_argument("folders", nargs="+", metavar="DIR", help="the baseline's folder, then the others'")
+    compare.add_argument("--output", metavar="DIR", help="where to write (default: compare-A-B beside the baseline)")
+    compare.add_argument("--fail-on-regression", metavar="MARGIN", help="such as 5%%: exit 3 where more is proven lost")
+
+
 def _sweep(parsed: argparse.Namespace, rest: list[str]) -> int:
     return _application(["--multirun", *parsed.overrides, *rest])
 
@@ -141,6 +160,42 @@ def _report(parsed: argparse.Namespace, rest: list[str]) -> int:
     build_report(folder)
     print_summary(folder, make_console())
     return 0
+
+
+def _compare(parsed: argparse.Namespace, rest: list[str]) -> int:
+    _nothing_else(rest)
+    from bench.report.comparison.build import build_comparison
+    from bench.report.comparison.terminal import print_comparison
+    from bench.sweep.show import make_console
+
+    wanted = parsed.fail_on_regression
+    view, folder = build_comparison(
+        [SweepFolder(Path(folder).resolve()) for folder in parsed.folders],
+        output=Path(parsed.output) if parsed.output else None,
+        regression_margin=None if wanted is None else regression_margin(wanted),
+    )
+    print_comparison(view, folder, make_console())
+    return REGRESSION if view.asked and len(view.regressions) else 0
+
+
+def regression_margin(text: str) -> float:
+    """The fraction that ``5%`` or ``0.05`` stands for.
+
+    Raises:
+        UsageError: it stands for none that can be a margin.
+    """
+    number, sign = (text[:-1], 100.0) if text.endswith("%") else (text, 1.0)
+    try:
+        margin = float(number) / sign
+    except ValueError:
+        margin = float("nan")
+    if not _LEAST_MARGIN <= margin < 1:
+        raise UsageError(
+            f"--fail-on-regression {text} is no margin",
+            "it is a share of the baseline's throughput, from 0.1% to below 100%",
+            "write for example --fail-on-regression 5% or 0.05",
+        )
+    return margin
 
 
 def _doctor(parsed: argparse.Namespace, rest: list[str]) -> int:

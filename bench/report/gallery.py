@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from markupsafe import Markup
 from matplotlib.figure import FigureBase
@@ -15,7 +16,6 @@ from bench.report import style, svg
 from bench.report.figures import FIGURES, FigureKind
 from bench.report.figures.base import DataTable
 from bench.report.view import View
-from bench.store.layout import SweepFolder
 from bench.store.writer import write_bytes
 
 _PNG_DPI = 144
@@ -39,7 +39,7 @@ def exhibits(view: View) -> list[Exhibit]:
     Raises:
         StorageError: the folder cannot be written.
     """
-    with style.drawing(), _foreign_letters_allowed():
+    with drawing():
         return [_exhibit(view, kind) for kind in FIGURES]
 
 
@@ -51,15 +51,19 @@ def drawn(shown: Sequence[Exhibit]) -> list[Exhibit]:
 def _exhibit(view: View, kind: FigureKind) -> Exhibit:
     figure = kind.draw(view)
     if isinstance(figure, str):
-        _forget(view.folder, kind.name)
+        _forget(view.folder.figures, kind.name)
         return Exhibit(kind.name, kind.title, absence=figure)
     finding = kind.finding(view)
-    picture = _write(view.folder, kind, figure, finding)
-    inline = svg.inlined(picture, name=kind.name, variables=style.CSS_VARIABLES)
+    inline = written(view.folder.figures, figure, name=kind.name, title=kind.title, finding=finding)
     return Exhibit(kind.name, kind.title, inline, finding, kind.table(view))
 
 
-def _write(folder: SweepFolder, kind: FigureKind, figure: FigureBase, finding: str) -> str:
+def written(folder: Path, figure: FigureBase, *, name: str, title: str, finding: str) -> Markup:
+    """A figure as it goes into a page, its files written to the folder.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
     whole = figure.get_figure(root=True)
     # Laid out once, for both files.
     whole.draw_without_rendering()
@@ -68,16 +72,23 @@ def _write(folder: SweepFolder, kind: FigureKind, figure: FigureBase, finding: s
     # Without a date both files are the same from build to build.
     whole.savefig(vector, format="svg", metadata={"Date": None})
     whole.savefig(pixels, format="png", dpi=_PNG_DPI, metadata={"Software": None})
-    text = svg.described(vector.getvalue(), name=kind.name, title=kind.title, description=finding)
-    write_bytes(folder.figures / f"{kind.name}.svg", text.encode())
-    write_bytes(folder.figures / f"{kind.name}.png", pixels.getvalue())
-    return text
+    text = svg.described(vector.getvalue(), name=name, title=title, description=finding)
+    write_bytes(folder / f"{name}.svg", text.encode())
+    write_bytes(folder / f"{name}.png", pixels.getvalue())
+    return svg.inlined(text, name=name, variables=style.CSS_VARIABLES)
 
 
-def _forget(folder: SweepFolder, name: str) -> None:
+def _forget(folder: Path, name: str) -> None:
     """Removes what an earlier build drew of fewer or other runs."""
     for suffix in ("svg", "png"):
-        (folder.figures / f"{name}.{suffix}").unlink(missing_ok=True)
+        (folder / f"{name}.{suffix}").unlink(missing_ok=True)
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """The settings every figure is drawn and written under."""
+    with style.drawing(), _foreign_letters_allowed():
+        yield
 
 
 @contextmanager

@@ -114,9 +114,9 @@ def page_of(view: View, shown: Sequence[Exhibit]) -> Page:
         costs=costs.costs(view),
         phases=costs.phase_names(),
         overhead=costs.overhead(view),
-        machine=list(_facts(sweep.machine)),
-        software=list(_facts(sweep.software)),
-        git=_git(sweep.git),
+        machine=list(facts(sweep.machine)),
+        software=list(facts(sweep.software)),
+        git=git_words(sweep.git),
         command=fmt.one_line(shlex.join(_as_typed(sweep.command)), fmt.REASON_LENGTH),
         failures=failures,
         failures_left_out=failures_left_out,
@@ -155,13 +155,13 @@ def _memory_sources(view: View) -> list[tuple[str, str]]:
     return [(name, "; ".join(sorted(said)[:3])) for name, said in sorted(rows.items())]
 
 
-def _facts(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def facts(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Nested values as rows of name and text: a null with its reason, and those without one in a row of their own."""
     absent = []
     for name, value in list(values.items())[:_MOST_FACTS]:
         reason = values.get(f"{name}_reason")
         if isinstance(value, Mapping):
-            yield from _facts(value, "" if name == _PACKAGES else f"{prefix}{name} ")
+            yield from facts(value, "" if name == _PACKAGES else f"{prefix}{name} ")
         elif value is None and reason is None:
             absent.append(name)
         elif value is None:
@@ -198,7 +198,8 @@ def _as_typed(command: Sequence[str]) -> list[str]:
     return words
 
 
-def _git(state: Mapping[str, Any] | None) -> str:
+def git_words(state: Mapping[str, Any] | None) -> str:
+    """The commit a sweep was made from, and whether that is all there is to say."""
     if not state:
         return "not from a checkout"
     commit = fmt.one_line(state.get("commit"), 40)

@@ -6,13 +6,16 @@ import dataclasses
 import re
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.report import format as fmt
 from bench.report.page import Page
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 _TEMPLATES = Path(__file__).parent / "templates"
 # What GitHub reads as markup, tables, HTML, mentions, issue numbers or bare links anywhere, and as lists at the start.
@@ -22,12 +25,18 @@ _NUMBERED = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
 
 def as_html(page: Page) -> str:
     """``report.html``: one file that needs no network."""
-    return _environment("html").get_template("report.html.j2").render(_context(page))
+    return filled("report.html.j2", page)
 
 
 def as_markdown(page: Page) -> str:
     """``report.md``: for a pull request."""
-    return _environment("md").get_template("report.md.j2").render(_context(page))
+    return filled("report.md.j2", page)
+
+
+def filled(template: str, page: DataclassInstance) -> str:
+    """A template with the fields of a page; it is HTML or Markdown by its name."""
+    kind = "html" if template.endswith(".html.j2") else "md"
+    return _environment(kind).get_template(template).render(_context(page))
 
 
 def escape_markdown(value: Any) -> Any:
@@ -40,7 +49,7 @@ def escape_markdown(value: Any) -> Any:
     return Markup(numbered)  # noqa: S704  escaped in the lines above
 
 
-def _context(page: Page) -> dict[str, Any]:
+def _context(page: DataclassInstance) -> dict[str, Any]:
     shallow = {field.name: getattr(page, field.name) for field in dataclasses.fields(page)}
     return shallow | {"fmt": fmt}
 

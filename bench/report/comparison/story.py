@@ -1,0 +1,134 @@
+"""The sentences of a comparison: who is faster by how much, what got slower, where the knee moved."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from bench.analysis.across.knee import DOWN, UP
+from bench.analysis.across.tables import Best, is_copy
+from bench.analysis.compare import FASTER, INCONCLUSIVE, SLOWER, TIE
+from bench.analysis.intervals import MIN_RUNS
+from bench.report import format as fmt
+from bench.report.comparison.view import CompareView, cell_label
+from bench.report.figures.base import row_of_least, row_of_most
+from bench.report.view import device_label, family_of
+
+_MOST_NAMED = 3
+
+
+def headline(view: CompareView, letter: str) -> str:
+    """What a sweep is against the baseline, in a few sentences."""
+    cells = view.of(letter)
+    if cells.empty:
+        return f"Nothing of {view.name(letter)} can be compared with {view.name(view.across.base.letter)}."
+    sentences = [_copy(view, letter), _best(view, letter), _counts(view, cells), _knees(view, letter)]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def regression(view: CompareView) -> str:
+    """Whether a regression beyond the margin is proven, in which cells, and where none could be."""
+    judged = view.cells["verdict"].notna()
+    margin, unjudged = view.margin, int((~judged).sum())
+    silent = (
+        f" {_cells(unjudged)} fewer than {MIN_RUNS} runs in one of the sweeps: there none can be proven."
+        if unjudged
+        else ""
+    )
+    found = view.regressions
+    if found.empty:
+        return f"No regression beyond {margin} is proven in {fmt.plural(int(judged.sum()), 'cell')}.{silent}"
+    named = [f"{_whose(view, row)}{cell_label(row)}, {_ratio(row)}" for _, row in found.head(_MOST_NAMED).iterrows()]
+    more = len(found) - len(named)
+    return (
+        f"A regression beyond {margin} is proven in {len(found)} of {fmt.plural(int(judged.sum()), 'cell')}: "
+        f"{'; '.join(named)}{f'; and {more} more' if more > 0 else ''}.{silent}"
+    )
+
+
+def losses(view: CompareView) -> list[str]:
+    """Cells that the baseline measured and another sweep did not: worse than any slowdown, and no ratio shows it."""
+    apart = view.across.apart
+    lost = [(side, int((apart["kind"] == f"not measured in {side.letter}").sum())) for side in view.across.others]
+    return [
+        f"{fmt.plural(n, 'cell')} measured in {view.across.base.letter} could not be measured in "
+        f"{view.name(side.letter)}; see what could not be compared."
+        for side, n in lost
+        if n
+    ]
+
+
+def finding(view: CompareView) -> str:
+    """The sentence under the figure."""
+    most, least = row_of_most(view.cells, "ratio"), row_of_least(view.cells, "ratio")
+    if len(view.cells) == 1:
+        return f"One cell is in both: {cell_label(most)}, {_ratio(most)}."
+    return (
+        f"The most was gained by {_whose(view, most)}{cell_label(most)}: {_ratio(most)}; "
+        f"the least by {_whose(view, least)}{cell_label(least)}: {_ratio(least)}."
+    )
+
+
+def _cells(number: int) -> str:
+    return f"{fmt.plural(number, 'cell')} {'has' if number == 1 else 'have'}"
+
+
+def _whose(view: CompareView, row: pd.Series[Any]) -> str:
+    return f"{row['sweep']}: " if view.several else ""
+
+
+def _ratio(row: pd.Series[Any]) -> str:
+    return fmt.ratio_interval(row["ratio"], row["low"], row["high"])
+
+
+def _copy(view: CompareView, letter: str) -> str:
+    other = next(side for side in view.across.others if side.letter == letter)
+    return f"{view.name(letter)} is the same sweep as A, run by run." if is_copy(view.across.base, other) else ""
+
+
+def _best(view: CompareView, letter: str) -> str:
+    best, margin = view.across.best[letter], view.margin
+    ours, theirs = view.name(letter), view.name(view.across.base.letter)
+    ratio = fmt.ratio_interval(best.ratio, best.low, best.high)
+    where = _where(view, letter, best)
+    if best.verdict == TIE:
+        return f"{ours} trains the same network as fast as {theirs} within {margin}, {where}: {ratio}."
+    if best.verdict == INCONCLUSIVE:
+        return f"Whether {ours} or {theirs} trains the same network faster, {where}, cannot be told: {ratio}."
+    few = "" if best.verdict else f" (in fewer than {MIN_RUNS} runs, so without an interval)"
+    return f"{ours} trains the same network {ratio} as fast as {theirs}, {where}{few}."
+
+
+def _where(view: CompareView, letter: str, best: Best) -> str:
+    cells = view.of(letter)
+    at, at_base = (cell_label(cells[cells["cell_id"] == id_].iloc[0]) for id_ in (best.cell_id, best.cell_id_base))
+    if at == at_base:
+        return f"both at their best with {at}"
+    return f"each at its best: {at} in {letter}, {at_base} in {view.across.base.letter}"
+
+
+def _counts(view: CompareView, cells: pd.DataFrame) -> str:
+    margin = view.margin
+    words = {FASTER: "faster", SLOWER: "slower", TIE: f"equal within {margin}", INCONCLUSIVE: "undecided"}
+    parts = [f"{n} {text}" for word, text in words.items() if (n := int((cells["verdict"] == word).sum()))]
+    without = int(cells["verdict"].isna().sum())
+    parts += [f"{without} without a verdict, for want of runs"] if without else []
+    middle, least, most = (fmt.ratio(value) for value in cells["ratio"].quantile([0.5, 0.0, 1.0]))
+    spread = f" The median cell is at {middle}, the extremes at {least} and {most}." if len(cells) > 1 else ""
+    return f"Of {fmt.plural(len(cells), 'cell')} in both, {fmt.listed(parts)}.{spread}"
+
+
+def _knees(view: CompareView, letter: str) -> str:
+    knees = view.across.knees[view.across.knees["sweep"] == letter]
+    moved = knees[knees["moved"].isin([UP, DOWN])]
+    if moved.empty:
+        return "No knee has moved beyond doubt." if knees["moved"].notna().any() else ""
+    named = [
+        f"the knee of {family_of(row).label} on the {device_label(str(row['device']))} moved from "
+        f"{fmt.count(row['knee_base'])} to {fmt.count(row['knee'])}"
+        for _, row in moved.head(_MOST_NAMED).iterrows()
+    ]
+    more = len(moved) - len(named)
+    text = fmt.listed([*named, *([f"{more} more moved"] if more > 0 else [])])
+    return f"{text[0].upper()}{text[1:]}."
