@@ -25,10 +25,10 @@ WRITTEN_AS = "5.3.1"
 
 def benchmarks_of(tables: Tables, sweep: SweepRecord) -> dict[str, Any]:
     """The file as plain values; cells without a timed run are not in it, see ``left_out``."""
-    timed = tables.runs[tables.runs["step_us"].notna() & (tables.runs["timed_phase"] == "steady")]
+    timed = _timed(tables)
     steady = tables.epochs[tables.epochs["phase"] == "steady"]
-    windows = {key: epochs for key, epochs in steady.groupby(["cell_id", "round"], observed=True, sort=False)}
-    runs = {cell_id: of_cell for cell_id, of_cell in timed.groupby("cell_id", sort=False)}
+    windows = dict(iter(steady.groupby(["cell_id", "round"], observed=True, sort=False)))
+    runs = dict(iter(timed.groupby("cell_id", sort=False)))
     return {
         "machine_info": _machine_info(sweep),
         "commit_info": _commit_info(sweep),
@@ -45,14 +45,17 @@ def benchmarks_of(tables: Tables, sweep: SweepRecord) -> dict[str, Any]:
 
 def left_out(tables: Tables) -> list[str]:
     """Ids of the cells that no run timed: pytest-benchmark has no word for a benchmark that failed."""
-    timed = tables.runs[tables.runs["step_us"].notna() & (tables.runs["timed_phase"] == "steady")]
-    return tables.cells.loc[~tables.cells["cell_id"].isin(timed["cell_id"]), "cell_id"].tolist()
+    return tables.cells.loc[~tables.cells["cell_id"].isin(_timed(tables)["cell_id"]), "cell_id"].tolist()
 
 
 def source_of(sweep: SweepRecord) -> dict[str, Any]:
     """What the file says of where its numbers come from."""
     names = [field.name for field in dataclasses.fields(Source) if field.name != "format"]
     return {"format": FORMAT} | {name: getattr(sweep, name) for name in names}
+
+
+def _timed(tables: Tables) -> pd.DataFrame:
+    return tables.runs[tables.runs["step_us"].notna() & (tables.runs["timed_phase"] == "steady")]
 
 
 def _rows(table: pd.DataFrame) -> list[dict[Any, Any]]:

@@ -221,7 +221,7 @@ def _agrees(benchmark: Benchmark) -> bool:
     return len(said) == len(data) and all(math.isclose(a, b, rel_tol=_SAME) for a, b in zip(said, data, strict=True))
 
 
-# --- the sweep it becomes ----------------------------------------------------------------------------------------------
+# --- the sweep it becomes ---------------------------------------------------------------------------------------------
 
 
 class _Placed(NamedTuple):
