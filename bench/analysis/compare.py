@@ -2,8 +2,22 @@
 
 Two runs of one round lie close in time and share weights and orders, so their ratio is freed of the machine's drift:
 the ratio of two cells is the geometric mean of the ratios inside rounds, its interval Student's t on their logarithms.
-"Faster" needs a p-value that survives Holm's correction over the family shown (Holm 1979); "tie" needs an interval
-inside the stated margin; what is neither is inconclusive.
+Cells of two sweeps share no rounds: there the logarithms of their runs are compared as two samples, by Welch's t
+(1947). From ten rounds on the most extreme are left out of the mean (``intervals.trimmed_mean_and_error``; of two
+samples that is Yuen's test, 1974): a run in ten or twenty that a neighbour slowed by a third would hide most of what
+the other rounds agree on.
+
+Both are judged alike. Two questions are asked of every ratio, each corrected by Holm's procedure (1979) over the family
+shown, so that among all the differences claimed in a family, and among all its ties, one is wrong with probability
+``alpha`` at most:
+
+- Does it differ from 1? A two-sided t test.
+- Is it equal to 1 within the margin? Two one-sided t tests (TOST, Schuirmann 1987) of the ratio reaching 1 + margin or
+  1 / (1 + margin): both are rejected where the interval of confidence 1 - 2 alpha lies inside the margin.
+
+The verdict is ``tie`` where the second answer is yes, whatever the first: a difference that is certain but within the
+margin is one nobody would choose by. Else it is ``faster`` or ``slower`` where the first is yes. Where neither is, it
+is ``inconclusive``, and ``more_rounds`` says how many rounds would settle it.
 """
 
 from __future__ import annotations
@@ -17,7 +31,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bench.analysis.columns import COMPARISONS, frame
-from bench.analysis.intervals import CONFIDENCE, mean_and_error
+from bench.analysis.intervals import CONFIDENCE, trimmed_mean_and_error
 
 ALPHA = 1 - CONFIDENCE
 MIN_PAIRS = 3
@@ -25,12 +39,19 @@ MIN_PAIRS = 3
 not silence every ratio of its cell, and the t quantile of three pairs is wide enough to be honest."""
 
 TIE_MARGIN = 0.05
-"""Two cells tie where the whole interval of their ratio lies between 1 / (1 + margin) and 1 + margin."""
+"""Two cells tie where their ratio lies between 1 / (1 + margin) and 1 + margin beyond doubt."""
+
+POWER = 0.8
+"""How likely the rounds that ``more_rounds`` asks for settle it: the usual four in five (Cohen 1988)."""
 
 FASTER, SLOWER, TIE, INCONCLUSIVE = "faster", "slower", "tie", "inconclusive"
 FASTEST_LOOP = "fastest"
 
+# Enough doublings of the rounds there are for any spread that a double can tell from the margin.
+_DOUBLINGS = 60
+
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,25 +59,39 @@ class Comparisons:
     """Ratios of many pairs of cells that are judged together; arrays of one length, NaN where there is nothing.
 
     Attributes:
-        n_pairs: rounds in which both cells were measured.
-        ratio: geometric mean of numerator / denominator.
-        low: lower end of the interval.
+        n_pairs: rounds in which both cells were measured; of two sweeps, runs of the cell that has fewer.
+        ratio: (trimmed) geometric mean of numerator / denominator.
+        low: lower end of the interval of confidence 1 - alpha, this ratio alone.
         high: upper end of the interval.
         p: two-sided p-value of the ratio being 1.
         p_holm: the same, corrected over the family.
+        p_tie_holm: p-value of the ratio reaching the margin (the larger of the two one-sided tests), corrected too.
         verdict: of the numerator: ``faster`` (larger ratio), ``slower``, ``tie`` or ``inconclusive``.
+        more_rounds: how many rounds (of two sweeps: runs of the cell that has fewer, the other's in proportion) would
+            settle an inconclusive pair, see ``rounds_to_settle``; NaN where it is settled, or has no interval yet.
+        differs: whether the ratio is certainly not 1, however close: what a planted slowdown or an A/A test counts.
     """
 
-    n_pairs: NDArray[np.int64]
+    n_pairs: IntArray
     ratio: FloatArray
     low: FloatArray
     high: FloatArray
     p: FloatArray
     p_holm: FloatArray
+    p_tie_holm: FloatArray
     verdict: list[str]
+    more_rounds: FloatArray
+    differs: NDArray[np.bool_]
 
 
-def compare(values: pd.DataFrame, numerators: Sequence[str], denominators: Sequence[str]) -> Comparisons:
+def compare(
+    values: pd.DataFrame,
+    numerators: Sequence[str],
+    denominators: Sequence[str],
+    *,
+    margin: float = TIE_MARGIN,
+    alpha: float = ALPHA,
+) -> Comparisons:
     """Compares pairs of cells round by round, as one family.
 
     Args:
@@ -64,41 +99,168 @@ def compare(values: pd.DataFrame, numerators: Sequence[str], denominators: Seque
             ``by_round``.
         numerators: cell ids; those not in ``values`` have no pairs.
         denominators: cell ids, one for each numerator.
+        margin: see ``judge``.
+        alpha: see ``judge``.
     """
-    logs = np.log(values.reindex([*numerators, *denominators]).to_numpy(np.float64))
-    differences = (logs[: len(numerators)] - logs[len(numerators) :]).ravel()
-    paired = ~np.isnan(differences)
-    pair = np.repeat(np.arange(len(numerators)), len(values.columns))[paired]
-    mean, error = mean_and_error(differences[paired], pair, len(numerators))
-    return _judged(mean, error, np.bincount(pair, minlength=len(numerators)))
+    differences = _logarithms(values, numerators) - _logarithms(values, denominators)
+    return judge(*trimmed_mean_and_error(differences), margin=margin, alpha=alpha)
 
 
-def _judged(mean: FloatArray, error: FloatArray, n: NDArray[np.int64]) -> Comparisons:
-    degrees = np.maximum(n - 1, 1)
-    enough = n >= MIN_PAIRS
-    half = np.where(enough, stats.t.ppf(1 - ALPHA / 2, degrees) * error, np.nan)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        # Runs that agree to the last bit have no spread: then any difference is certain, and none is p = 1.
-        t = np.where(mean == 0, 0.0, np.abs(mean) / error)
-    p = np.where(enough, 2 * stats.t.sf(t, degrees), np.nan)
-    low, high, p_holm = np.exp(mean - half), np.exp(mean + half), holm(p)
-    return Comparisons(
-        n_pairs=n,
-        ratio=np.exp(mean),
-        low=low,
-        high=high,
-        p=p,
-        p_holm=p_holm,
-        verdict=_in_words(mean, low, high, p_holm),
+def compare_independent(
+    ours: pd.DataFrame,
+    theirs: pd.DataFrame,
+    numerators: Sequence[str],
+    denominators: Sequence[str],
+    *,
+    margin: float = TIE_MARGIN,
+    alpha: float = ALPHA,
+) -> Comparisons:
+    """Compares cells of two sweeps, which share no rounds, as one family.
+
+    Args:
+        ours: the numerators' sweep, in the form that ``compare`` takes; the order of its rounds does not matter.
+        theirs: the denominators' sweep.
+        numerators: cell ids of ours.
+        denominators: cell ids of theirs, one for each numerator.
+        margin: see ``judge``.
+        alpha: see ``judge``.
+    """
+    mean, error, degrees, n = trimmed_mean_and_error(_logarithms(ours, numerators))
+    mean_below, error_below, degrees_below, n_below = trimmed_mean_and_error(_logarithms(theirs, denominators))
+    return judge(
+        mean - mean_below,
+        np.hypot(error, error_below),
+        _welch_satterthwaite(error**2, degrees, error_below**2, degrees_below),
+        np.minimum(n, n_below),
+        margin=margin,
+        alpha=alpha,
     )
 
 
-def _in_words(log_ratio: FloatArray, low: FloatArray, high: FloatArray, p_holm: FloatArray) -> list[str]:
-    """A difference that is certain but within the margin is a tie all the same: nobody would choose by it."""
-    tied = (low >= 1 / (1 + TIE_MARGIN)) & (high <= 1 + TIE_MARGIN)
-    differs = p_holm <= ALPHA
-    conditions = [tied, differs & (log_ratio > 0), differs & (log_ratio < 0)]
-    return [str(word) for word in np.select(conditions, [TIE, FASTER, SLOWER], INCONCLUSIVE)]
+def _welch_satterthwaite(
+    variance: FloatArray, degrees: FloatArray, variance_below: FloatArray, degrees_below: FloatArray
+) -> FloatArray:
+    """Degrees of freedom of a difference of two means, from the squares of their standard errors and their own."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        joint = (variance + variance_below) ** 2 / (variance**2 / degrees + variance_below**2 / degrees_below)
+    # Without any spread every number of degrees says the same.
+    return np.where(np.isfinite(joint), joint, np.minimum(degrees, degrees_below))
+
+
+def _logarithms(values: pd.DataFrame, ids: Sequence[str]) -> FloatArray:
+    logarithms: FloatArray = np.log(values.reindex(list(ids)).to_numpy(np.float64))
+    return logarithms
+
+
+def judge(
+    mean: FloatArray,
+    error: FloatArray,
+    degrees: FloatArray,
+    n: IntArray,
+    *,
+    margin: float = TIE_MARGIN,
+    alpha: float = ALPHA,
+) -> Comparisons:
+    """Judges ratios as one family.
+
+    Args:
+        mean: estimates of their logarithms, shape (pairs,), float64; NaN where there is none.
+        error: standard errors of those.
+        degrees: degrees of freedom of the errors, at least 1.
+        n: rounds (or runs) behind each: below ``MIN_PAIRS`` nothing is said.
+        margin: ratios between 1 / (1 + margin) and 1 + margin are as good as 1.
+        alpha: the chance at most of a wrong difference, and of a wrong tie, in the whole family.
+    """
+    enough = n >= MIN_PAIRS
+    half = np.where(enough, stats.t.ppf(1 - alpha / 2, degrees) * error, np.nan)
+    p = np.where(enough, 2 * stats.t.sf(_over(np.abs(mean), error), degrees), np.nan)
+    # Of the two one-sided tests the one against the nearer end of the margin decides.
+    p_tie = np.where(enough, stats.t.sf(_over(np.log1p(margin) - np.abs(mean), error), degrees), np.nan)
+    p_holm, p_tie_holm = holm(p), holm(p_tie)
+    differs, ties = p_holm <= alpha, p_tie_holm <= alpha
+    open_ = enough & ~differs & ~ties
+    more_rounds = np.full(len(mean), np.nan)
+    more_rounds[open_] = rounds_to_settle(
+        mean[open_], error[open_], degrees[open_], n[open_],
+        margin=margin,
+        alpha=alpha * _share(p, p_holm)[open_],
+        alpha_tie=alpha * _share(p_tie, p_tie_holm)[open_],
+    )  # fmt: skip
+    words = np.select([ties, differs & (mean > 0), differs & (mean < 0)], [TIE, FASTER, SLOWER], INCONCLUSIVE)
+    return Comparisons(
+        n_pairs=n,
+        ratio=np.exp(mean),
+        low=np.exp(mean - half),
+        high=np.exp(mean + half),
+        p=p,
+        p_holm=p_holm,
+        p_tie_holm=p_tie_holm,
+        verdict=[str(word) for word in words],
+        more_rounds=more_rounds,
+        differs=differs,
+    )
+
+
+def _over(distance: FloatArray, error: FloatArray) -> FloatArray:
+    """Distances in standard errors. Of runs that agree to the last bit any is certain, and none is no evidence."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(distance == 0, 0.0, distance / error)
+
+
+def rounds_to_settle(
+    mean: FloatArray,
+    error: FloatArray,
+    degrees: FloatArray,
+    n: IntArray,
+    *,
+    margin: float,
+    alpha: FloatArray,
+    alpha_tie: FloatArray,
+) -> FloatArray:
+    """How many rounds more would settle ratios, if they are what they seem and their spread stays what it is.
+
+    That is the smallest number after which one of the two tests succeeds with probability ``POWER``. The t statistic
+    after N rounds is taken as Student's t around (true value / standard error), the error shrinking as 1 / sqrt(N)
+    (Chow, Shao, Wang and Lokhnygina, Sample Size Calculations in Clinical Research, 3rd ed. 2018, 3.1 for the test of
+    difference and of equivalence). A ratio is always either far enough from 1 or far enough inside the margin, so there
+    always is such a number.
+
+    Args:
+        mean: estimates of the logarithms, shape (pairs,), float64.
+        error: their standard errors after ``n`` rounds, above 0.
+        degrees: degrees of freedom of those.
+        n: rounds there are.
+        margin: see ``judge``.
+        alpha: level at which each pair's difference is tested, the family's correction included.
+        alpha_tie: level at which its equivalence is tested.
+    """
+    size, edge = np.abs(mean), np.log1p(margin)
+
+    def settled(factor: FloatArray) -> NDArray[np.bool_]:
+        """Whether so many times the rounds are enough."""
+        in_errors = np.sqrt(factor) / error
+        later = degrees + (factor - 1) * (degrees + 1)
+        t, t_tie = stats.t.isf(alpha / 2, later), stats.t.isf(alpha_tie, later)
+        differs = stats.t.cdf(size * in_errors - t, later)
+        inside = [stats.t.cdf((edge + side * size) * in_errors - t_tie, later) for side in (-1, 1)]
+        enough: NDArray[np.bool_] = np.maximum(differs, inside[0] + inside[1] - 1) >= POWER
+        return enough
+
+    many = np.ones(len(mean))
+    for _ in range(_DOUBLINGS):
+        many = np.where(settled(many), many, 2 * many)
+    few, most = np.zeros(len(mean)), np.ceil((many - 1) * n)
+    while (most - few > 1).any():
+        middle = np.floor((few + most) / 2)
+        reached = settled(1 + middle / n)
+        few, most = np.where(reached, few, middle), np.where(reached, middle, most)
+    return np.maximum(most, 1.0)
+
+
+def _share(p: FloatArray, p_holm: FloatArray) -> FloatArray:
+    """The share of the family's alpha at which each member was tested."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.minimum(1 / _holm_factors(p), p / p_holm)
 
 
 def holm(p: FloatArray) -> FloatArray:
@@ -106,11 +268,19 @@ def holm(p: FloatArray) -> FloatArray:
 
     NaN belongs to no family and stays NaN.
     """
+    order = np.argsort(p, kind="stable")
+    in_order = np.minimum(np.maximum.accumulate((p * _holm_factors(p))[order]), 1.0)
     corrected = np.full(len(p), np.nan)
-    order = np.argsort(p, kind="stable")[: int(np.sum(~np.isnan(p)))]
-    factors = np.arange(len(order), 0, -1)
-    corrected[order] = np.minimum(np.maximum.accumulate(p[order] * factors), 1.0) if len(order) else []
+    corrected[order] = in_order
     return corrected
+
+
+def _holm_factors(p: FloatArray) -> FloatArray:
+    """What Holm's procedure multiplies each by; NaN stays NaN, and stands last in the order."""
+    factors = np.full(len(p), np.nan)
+    order = np.argsort(p, kind="stable")[: int(np.sum(~np.isnan(p)))]
+    factors[order] = np.arange(len(order), 0, -1)
+    return factors
 
 
 def by_round(runs: pd.DataFrame, quantity: str) -> pd.DataFrame:
@@ -127,7 +297,9 @@ def framework_comparisons(cells: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFra
     seen = compare(by_round(runs, "samples_per_s"), family[ids[0]].tolist(), family[ids[1]].tolist())
     judged = family.assign(
         n_pairs=seen.n_pairs, ratio=seen.ratio, low=seen.low, high=seen.high, p=seen.p, p_holm=seen.p_holm,
-        verdict=seen.verdict, reason=pd.Series([why_no_ratio(int(n)) for n in seen.n_pairs], dtype=object),
+        p_tie_holm=seen.p_tie_holm, verdict=seen.verdict, more_rounds=seen.more_rounds,
+        more_rounds_reason=pd.Series(_why_no_more_rounds(seen), dtype=object),
+        reason=pd.Series([why_no_ratio(int(n)) for n in seen.n_pairs], dtype=object),
     )  # fmt: skip
     table = pairs.merge(judged, on=ids, how="left", validate="many_to_one")
     return frame(table.assign(quantity="samples_per_s"), COMPARISONS)
@@ -139,6 +311,13 @@ def why_no_ratio(n_pairs: int) -> str | None:
         return None
     pairs = "round has" if n_pairs == 1 else "rounds have"
     return f"{n_pairs} {pairs} both cells: an interval takes {MIN_PAIRS}"
+
+
+def _why_no_more_rounds(seen: Comparisons) -> list[str | None]:
+    return [
+        None if not np.isnan(more) else f"settled: {word}" if word != INCONCLUSIVE else why_no_ratio(int(n))
+        for more, word, n in zip(seen.more_rounds, seen.verdict, seen.n_pairs, strict=True)
+    ]
 
 
 _SHARED = ["device", "workload", "setting", "batch_size", "batch_size_label"]
