@@ -74,9 +74,21 @@ parity: venv ## every engine on the whole grid of the parity bars, of which `uni
 notebooks: venv ## execute the notebooks, and check that they equal their .py
 	@.ci/notebooks
 
+.PHONY: bench
+bench: venv ## time a step of every loop under pytest-benchmark (minutes); ARGS="--only pytorch -k fused" for a part
+	@$(BIN)/python -m tests.benchmarks.steps $(ARGS)
+
 .PHONY: bench-report
 bench-report: venv ## time and memory of a report on 10,000 runs
 	@$(BIN)/python -m tests.benchmarks.report_10k $(ARGS)
+
+.PHONY: bench-aa
+bench-aa: venv ## real false alarms: one cell against itself, 200 times (ten minutes on a quiet machine)
+	@$(BIN)/python -m tests.benchmarks.real_aa $(ARGS)
+
+.PHONY: bench-planted
+bench-planted: venv ## real slowdowns of 5 % and 2 %, planted in an engine, 100 times (ten minutes on a quiet machine)
+	@$(BIN)/python -m tests.benchmarks.planted $(ARGS)
 
 .PHONY: bench-overhead
 bench-overhead: venv ## the harness's throughput against a bare loop of the same engine

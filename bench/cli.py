@@ -23,7 +23,7 @@ device, data, network, optimizer, lr_policy, budget, protocol, defaults, experim
 `python -m bench.app --help` lists their options, `python -m bench.app --cfg job` every key."""
 
 _WITH_SETTINGS = ("sweep", "run", "plan")
-_VERBS = (*_WITH_SETTINGS, "report", "compare", "doctor")
+_VERBS = (*_WITH_SETTINGS, "report", "compare", "export", "import", "doctor")
 _LEAST_MARGIN = 0.001
 _COMPLETION = ("-sc", "--shell-completion", "--shell_completion")
 
@@ -60,6 +60,21 @@ examples:
   bench compare results/old results/new
   bench compare results/old results/new --fail-on-regression 5%
   bench compare results/old results/laptop results/server --output results/all-three"""
+
+_FORMATS = ("pytest-benchmark",)
+BENCHMARKS = "benchmarks.json"
+
+_EXPORT_EXAMPLES = f"""\
+examples:
+  bench export --format pytest-benchmark
+  bench export --format pytest-benchmark {DEFAULT_FOLDER} --output {BENCHMARKS}
+then, for example: pytest-benchmark compare {BENCHMARKS} --group-by=group"""
+
+_IMPORT_EXAMPLES = f"""\
+examples:
+  bench import --format pytest-benchmark {BENCHMARKS}
+  bench import --format pytest-benchmark monday.json tuesday.json wednesday.json --output results/steps
+Several files of one machine become the rounds of one sweep, in the order given."""
 
 _DOCTOR_EXAMPLES = """\
 examples:
@@ -98,11 +113,27 @@ def _parser() -> argparse.ArgumentParser:
     report = _verb(verbs, "report", "rebuild tables, figures and report of a sweep", _REPORT_EXAMPLES, _report)
     report.add_argument("folder", nargs="?", default=DEFAULT_FOLDER, metavar="DIR", help=f"default: {DEFAULT_FOLDER}")
     _add_compare(verbs)
+    _add_exchange(verbs)
     doctor = _verb(
         verbs, "doctor", "say what is installed, which devices work and what disturbs timing", _DOCTOR_EXAMPLES, _doctor
     )
     doctor.add_argument("--probe", action="store_true", help="really start every framework on every device")
     return parser
+
+
+def _add_exchange(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    export = _verb(
+        verbs, "export", "write a finished sweep as a file that other tools compare", _EXPORT_EXAMPLES, _export
+    )
+    export.add_argument("folder", nargs="?", default=DEFAULT_FOLDER, metavar="DIR", help=f"default: {DEFAULT_FOLDER}")
+    export.add_argument("--format", required=True, choices=_FORMATS)
+    export.add_argument("--output", type=Path, metavar="FILE", help=f"default: {BENCHMARKS} in the sweep's folder")
+    import_ = _verb(
+        verbs, "import", "make a sweep of what `bench export` or `make bench` wrote", _IMPORT_EXAMPLES, _import
+    )
+    import_.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    import_.add_argument("--format", required=True, choices=_FORMATS)
+    import_.add_argument("--output", type=Path, metavar="DIR", help="default: results/imported-<its name>")
 
 
 Verb = Callable[[argparse.Namespace, list[str]], int]
@@ -196,6 +227,23 @@ def regression_margin(text: str) -> float:
             "write for example --fail-on-regression 5% or 0.05",
         )
     return margin
+
+
+def _export(parsed: argparse.Namespace, rest: list[str]) -> int:
+    _nothing_else(rest)
+    from bench.report.exchange import export_benchmarks
+
+    folder = SweepFolder(Path(parsed.folder).resolve())
+    print(*export_benchmarks(folder, parsed.output or folder.path / BENCHMARKS), sep="\n")
+    return 0
+
+
+def _import(parsed: argparse.Namespace, rest: list[str]) -> int:
+    _nothing_else(rest)
+    from bench.report.exchange import import_files
+
+    print(*import_files(parsed.files, parsed.output), sep="\n")
+    return 0
 
 
 def _doctor(parsed: argparse.Namespace, rest: list[str]) -> int:

@@ -63,7 +63,7 @@ def read_cell(planned: PlannedCell) -> Cell:
         return _CELL.validate_json(json.dumps(planned.cell), strict=True)
     except ValidationError as error:
         raise StorageError(
-            f"sweep.json describes no cell under the id {planned.id}: {_first_error(error)}",
+            f"sweep.json describes no cell under the id {planned.id}: {first_error(error)}",
             "every cell of the plan has the fields of bench.cell.Cell",
             "restore the file from a copy, or run the sweep again",
         ) from error
@@ -113,7 +113,7 @@ def _parse(adapter: TypeAdapter[Record], path: Path) -> Record:
         record = adapter.validate_json(content, strict=True)
     except ValidationError as error:
         _refuse_newer(_claimed_version(content), path)
-        raise DamagedRecordError(_first_error(error)) from error
+        raise DamagedRecordError(first_error(error)) from error
     _refuse_newer(record.schema_version, path)
     if record.schema_version < 1:
         raise DamagedRecordError(f"schema_version is {record.schema_version}, the first one was 1")
@@ -151,7 +151,8 @@ def _refuse_newer(version: Any, path: Path) -> None:
         )
 
 
-def _first_error(error: ValidationError) -> str:
+def first_error(error: ValidationError) -> str:
+    """The first thing that is wrong, and where, in one line."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     where = ".".join(map(str, first["loc"]))
     return f"{where}: {first['msg']}" if where else str(first["msg"])

@@ -28,6 +28,8 @@ from tests.benchmarks.timing import Family, missing_packages, name_of, variants
 ROOT = Path(__file__).resolve().parents[2]
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, FULL)
 SECONDS = 2.0
+NOTHING_COLLECTED = 5
+"""pytest's exit code where every benchmark was deselected."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -43,7 +45,8 @@ def main(arguments: Sequence[str]) -> int:
         if missing_packages(framework, backend):
             continue
         print(f"{name_of(framework, backend)}: takes minutes ...", flush=True)
-        part, code = _measure(framework, backend, asked)
+        question = {name: getattr(asked, name) for name in ("batch_sizes", "seconds", "cpu")} | {"rivals": True}
+        part, code = measure(framework, backend, question)
         failed |= code != 0
         parts += [part] if part else []
         print("\n".join(lines(_rows(part))), end="\n\n", flush=True)
@@ -55,23 +58,23 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bench-loops", description=__doc__.splitlines()[0])
-    parser.add_argument("--batch-sizes", type=_sizes, default=BATCH_SIZES, metavar="1,32,...")
+    parser.add_argument("--batch-sizes", type=sizes, default=BATCH_SIZES, metavar="1,32,...")
     parser.add_argument("--only", type=lambda text: text.split(","), default=[], metavar="pytorch,keras-jax,...")
     parser.add_argument("--json", type=Path, default=ROOT / ".benchmarks" / "loops.json", metavar="PATH")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="spent on each loop at each batch size")
-    parser.add_argument("--cpu", type=_processor, default=_last_processor(), help="the one to stay on, or any")
+    parser.add_argument("--cpu", type=processor, default=last_processor(), help="the one to stay on, or any")
     return parser
 
 
-def _sizes(text: str) -> list[int]:
+def sizes(text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
 
 
-def _processor(text: str) -> int | None:
+def processor(text: str) -> int | None:
     return None if text == "any" else int(text)
 
 
-def _last_processor() -> int | None:
+def last_processor() -> int | None:
     """The first one serves most interrupts; None where the system cannot pin a process."""
     return max(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
 
@@ -85,17 +88,24 @@ def _absent(framework: str, backend: str | None) -> Iterator[tuple[Family, str]]
             yield Family(framework, backend, loop), why or f"{', '.join(missing)} not installed"
 
 
-def _measure(framework: str, backend: str | None, asked: argparse.Namespace) -> tuple[dict[str, Any] | None, int]:
-    """One pytest process; what it wrote (None: nothing) and its exit code."""
-    question = {"framework": framework, "backend": backend} | {
-        name: getattr(asked, name) for name in ("batch_sizes", "seconds", "cpu")
-    }
-    variables = catalogue.environment_variables(framework, backend, 1) | {ASKED_VARIABLE: json.dumps(question)}
+def measure(
+    framework: str, backend: str | None, question: dict[str, Any], options: Sequence[str] = ()
+) -> tuple[dict[str, Any] | None, int]:
+    """One pytest process; what it wrote (None: nothing) and its exit code.
+
+    Args:
+        framework: what it shall measure.
+        backend: of Keras.
+        question: the rest of what ``loops_bench`` is asked, see ``ASKED_VARIABLE``.
+        options: more options of pytest and pytest-benchmark.
+    """
+    asked = json.dumps(question | {"framework": framework, "backend": backend})
+    variables = catalogue.environment_variables(framework, backend, 1) | {ASKED_VARIABLE: asked}
     ours = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     environment = clean_environment(ours, variables) | {"PYTHONPATH": str(ROOT)}
     with tempfile.TemporaryDirectory() as scratch:
         written = Path(scratch) / "part.json"
-        command = [sys.executable, "-m", "pytest", "tests/benchmarks/loops_bench.py", *_PYTEST]
+        command = [sys.executable, "-m", "pytest", "tests/benchmarks/loops_bench.py", *_PYTEST, *options]
         done = subprocess.run(
             [*command, f"--benchmark-json={written}"],
             cwd=ROOT,
@@ -105,7 +115,7 @@ def _measure(framework: str, backend: str | None, asked: argparse.Namespace) -> 
             text=True,
             check=False,
         )
-        if done.returncode:
+        if done.returncode not in (0, NOTHING_COLLECTED):
             print(done.stdout[-4000:], flush=True)
         return (json.loads(written.read_text()) if written.exists() else None), done.returncode
 
