@@ -270,3 +270,37 @@ PAYOFFS = (
     Column("reason", "str", "", "why it has not caught up, or why that cannot be told"),
     Column("interval_reason", "str", "", "why after_steps has no interval"),
 )
+
+_CURVE = (
+    Column("framework", "str", "", "framework of the curve"),
+    Column("backend", "str", "", "its backend; null where it has none"),
+    Column("loop", "str", "", "its loop"),
+    Column("device", "str", "", "its device"),
+    Column("workload", "str", "", "its workload"),
+    Column("setting", "str", "", "its setting"),
+)
+
+MODELS = (
+    *_CURVE,
+    Column("n_batch_sizes", "int64", "", "batch sizes fitted, those of equal mean rows per step counting once"),
+    Column("smallest_batch_size", "int64", "samples", "the smallest that was measured"),
+    Column("largest_batch_size", "int64", "samples", "the largest that was measured"),
+    Column("n_rounds", "int64", "", "rounds that measured any of them"),
+    Column("n_runs", "int64", "", "measured runs"),
+    Column("dispatch_us", "float64", "us", "t0 of t0 + B / r: what every step costs, however small"),
+    Column("dispatch_us_low", "float64", "us", "lower end of its 95 % interval"),
+    Column("dispatch_us_high", "float64", "us", "upper end of its 95 % interval"),
+    Column("asymptotic_samples_per_s", "float64", "1/s", "r: the throughput that large batches approach"),
+    Column("asymptotic_samples_per_s_low", "float64", "1/s", "lower end of its 95 % interval"),
+    Column("asymptotic_samples_per_s_high", "float64", "1/s", "upper end of its 95 % interval"),
+    Column("half_batch_size", "float64", "samples", "t0 r: at this batch size half of a step is dispatch"),
+    Column("half_batch_size_low", "float64", "samples", "lower end of its 95 % interval"),
+    Column("half_batch_size_high", "float64", "samples", "upper end of its 95 % interval"),
+    Column("fits", "bool", "", "whether no median lies further from the model than 15 %; if not, it says nothing"),
+    Column("deviation", "float64", "", "median over model less 1, of the batch size where that is furthest from 0"),
+    Column("deviation_batch_size", "Int64", "samples", "that batch size"),
+    Column("lack_of_fit_p", "float64", "", "of the F test that only scatter lies between curve and model"),
+    Column("reason", "str", "", "why the model says nothing"),
+    Column("interval_reason", "str", "", "why dispatch_us has no interval"),
+    Column("rate_reason", "str", "", "why asymptotic_samples_per_s and half_batch_size have no upper end, or no value"),
+)
