@@ -15,6 +15,7 @@ from bench.analysis.intervals import medians
 CURVE = ["framework", "backend", "loop", "device", "workload", "setting"]
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,25 +30,26 @@ class Curves:
     """
 
     names: pd.DataFrame
-    sizes: NDArray[np.int64]
+    sizes: IntArray
     rows: FloatArray
     logs: FloatArray
 
     @cached_property
-    def n_runs(self) -> NDArray[np.int64]:
+    def n_runs(self) -> IntArray:
         """Runs behind every point, shape (curves, sizes)."""
-        return np.sum(~np.isnan(self.logs), axis=2, dtype=np.int64)
+        runs: IntArray = np.sum(~np.isnan(self.logs), axis=2, dtype=np.int64)
+        return runs
 
     @cached_property
     def in_round(self) -> NDArray[np.bool_]:
         """Whether a round measured anything of a curve, shape (curves, rounds)."""
-        return np.any(~np.isnan(self.logs), axis=1)
+        return np.asarray(np.any(~np.isnan(self.logs), axis=1))
 
     @cached_property
     def means(self) -> FloatArray:
         """Mean logarithm of every point, shape (curves, sizes)."""
-        with np.errstate(invalid="ignore"):
-            return np.nansum(self.logs, axis=2) / np.where(self.n_runs, self.n_runs, np.nan)
+        means: FloatArray = np.nansum(self.logs, axis=2) / np.where(self.n_runs, self.n_runs, np.nan)
+        return means
 
     @cached_property
     def medians(self) -> FloatArray:
@@ -58,15 +60,16 @@ class Curves:
         return np.log(found).reshape(self.rows.shape)
 
     @cached_property
-    def n_sizes(self) -> NDArray[np.int64]:
+    def n_sizes(self) -> IntArray:
         """How many batch sizes with different mean rows a curve has."""
         ordered = np.sort(np.where(self.n_runs > 0, self.rows, np.nan), axis=1)
         # Sorting puts NaN last, and a difference with NaN is not above 0.
-        steps = np.sum(np.diff(ordered, axis=1) > 0, axis=1, dtype=np.int64)
-        return steps + np.any(self.n_runs > 0, axis=1)
+        steps: IntArray = np.sum(np.diff(ordered, axis=1) > 0, axis=1, dtype=np.int64)
+        some: IntArray = np.any(self.n_runs > 0, axis=1).astype(np.int64)
+        return some + steps
 
     @cached_property
-    def ends(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def ends(self) -> tuple[IntArray, IntArray]:
         """The smallest and the largest batch size measured of every curve."""
         measured = self.n_runs > 0
         last = len(self.sizes) - 1 - np.argmax(measured[:, ::-1], axis=1)

@@ -79,7 +79,8 @@ class Models:
     @cached_property
     def deviation(self) -> FloatArray:
         """The largest of them without its sign, shape (curves,)."""
-        return np.fmax.reduce(np.abs(self.off), axis=1)
+        largest: FloatArray = np.fmax.reduce(np.abs(self.off), axis=1)
+        return largest
 
     @cached_property
     def fits(self) -> NDArray[np.bool_]:
@@ -144,7 +145,8 @@ def _least(squares: Callable[[FloatArray], FloatArray], curves: int) -> FloatArr
         inner, outer = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
         keep_low = squares(inner) <= squares(outer)
         low, high = np.where(keep_low, low, inner), np.where(keep_low, outer, high)
-    return (low + high) / 2
+    middle: FloatArray = (low + high) / 2
+    return middle
 
 
 def _pulls(curves: Curves, centre: Lines) -> FloatArray:
@@ -192,8 +194,9 @@ def positive_bounds(value: FloatArray, half: FloatArray) -> Bounds:
     """Of something that is not negative: on its logarithm where it can be told from 0, else from 0 on."""
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = half / value
-        told = relative < 1
-        low, high = (np.where(told, value * np.exp(sign * relative), end) for sign, end in ((-1, 0.0), (1, value + half)))
+    told = relative < 1
+    factor = np.exp(np.where(told, relative, 0.0))
+    low, high = np.where(told, value / factor, 0.0), np.where(told, value * factor, value + half)
     unknown = np.isnan(half)
     return Bounds(low=np.where(unknown, np.nan, low), high=np.where(unknown, np.nan, high))
 
@@ -216,7 +219,7 @@ def half_batch_bounds(models: Models) -> Bounds:
 
 
 def lack_of_fit(curves: Curves, models: Models) -> FloatArray:
-    """p of the F test that the means lie on ``centre``; NaN where runs leave no scatter to hold them against.
+    """Of the F test that the means lie on ``centre``, p; NaN where runs leave no scatter to hold them against.
 
     The scatter is that of runs about their batch size's mean once every round has a level of its own.
     """
@@ -297,8 +300,8 @@ def _reasons(values: Mapping[str, Any]) -> dict[str, pd.Series[str]]:
         why or (None if np.isfinite(high) else "the step time does not clearly grow with the batch size")
         for why, high in zip(intervals, values["asymptotic_samples_per_s_high"], strict=True)
     ]
-    columns = {"reason": reasons, "interval_reason": intervals, "rate_reason": rates}
-    return {name: pd.Series(texts, dtype=object) for name, texts in columns.items()}
+    texts = {"reason": reasons, "interval_reason": intervals, "rate_reason": rates}
+    return {name: pd.Series(column, dtype=object) for name, column in texts.items()}
 
 
 def _why_no_model(n_sizes: int, off: float, size: int, p: float) -> str | None:
