@@ -13,7 +13,7 @@ from bench.analysis.tables import Tables
 from bench.store.layout import SweepFolder
 from bench.store.writer import write_bytes, write_parquet
 
-NAMES = ("runs", "cells", "epochs", "steps", "comparisons", "payoffs")
+NAMES = ("runs", "cells", "epochs", "steps", "comparisons", "payoffs", "models", "crossings")
 # What a spreadsheet takes for a formula, and the white space it looks behind.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 

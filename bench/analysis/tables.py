@@ -1,4 +1,4 @@
-"""A sweep's runs as six tidy tables, and those tables as files."""
+"""A sweep's runs as eight tidy tables, and those tables as files."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from bench.analysis.cell_columns import describe
 from bench.analysis.cells_table import cells_table
 from bench.analysis.columns import EPOCHS, STEPS, Column, frame
 from bench.analysis.compare import framework_comparisons
+from bench.analysis.crossings import crossings_table
+from bench.analysis.curves import curves_of
+from bench.analysis.models import fit_models, models_table
 from bench.analysis.payoff import payoffs_table
 from bench.analysis.runs_table import runs_table
 from bench.cell import Cell
@@ -39,6 +42,8 @@ class Tables:
         steps: one row per training step of every run.
         comparisons: PyTorch : Keras.
         payoffs: when a loop has paid for its first step, against each other loop of its framework.
+        models: dispatch cost and rate of every curve over batch sizes.
+        crossings: where any two of those curves change places.
         step_stride: 1 where every stored step is in ``steps``, k where every k-th is (the runs' traces hold the rest).
         problems: what is wrong in the folder and has no row to say so.
     """
@@ -49,6 +54,8 @@ class Tables:
     steps: pd.DataFrame
     comparisons: pd.DataFrame
     payoffs: pd.DataFrame
+    models: pd.DataFrame
+    crossings: pd.DataFrame
     step_stride: int = 1
     problems: tuple[str, ...] = ()
 
@@ -88,6 +95,8 @@ def _tables(
     rounds = Counter(id_ for round_ in sweep.rounds for id_ in round_)
     n_planned = np.array([rounds[cell.id] for cell in plan], dtype=np.int64)
     cells_ = cells_table(runs, described, n_planned, [planned.unavailable_reason for planned in plan])
+    curves = curves_of(cells_, runs)
+    models = fit_models(curves)
     return Tables(
         runs=runs,
         cells=cells_,
@@ -95,6 +104,8 @@ def _tables(
         steps=_of_runs(steps, results, STEPS),
         comparisons=framework_comparisons(cells_, runs),
         payoffs=payoffs_table(cells_, runs),
+        models=models_table(curves, models),
+        crossings=crossings_table(curves, models),
         step_stride=stride,
         problems=problems,
     )

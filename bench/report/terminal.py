@@ -42,8 +42,11 @@ def _tables(folder: SweepFolder) -> Tables:
     if not all(path.is_file() for path in paths):
         return build_tables(folder)
     runs, cells, comparisons, payoffs = map(pd.read_parquet, paths)
-    none = pd.DataFrame()  # the summary asks for no single epoch or step
-    return Tables(runs=runs, cells=cells, comparisons=comparisons, payoffs=payoffs, epochs=none, steps=none)
+    none = pd.DataFrame()  # the summary asks for no single epoch or step, and for no model
+    return Tables(
+        runs=runs, cells=cells, comparisons=comparisons, payoffs=payoffs, epochs=none, steps=none, models=none,
+        crossings=none,
+    )  # fmt: skip
 
 
 def _best_table(view: View) -> Table:
