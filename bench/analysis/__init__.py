@@ -1,6 +1,7 @@
 """Tidy tables from a sweep's runs, intervals, convergence, comparisons and the verdict; no framework needed.
 
-``tables`` reads the store and builds the five tables whose columns ``columns`` explains; ``export`` writes them.
+``tables`` reads the store and builds the seven tables whose columns ``columns`` explains; ``export`` writes them.
 ``intervals`` and ``compare`` hold all statistics: a run enters them as one number, cells are compared inside rounds.
+``noise`` says how far the machine alone may be behind a difference, and keeps its controls out of all else.
 ``convergence`` says when a target was reached; ``verdict`` who won, by how much, and who tied.
 """
