@@ -150,6 +150,7 @@ class Cell:
             (what each framework's tutorial gives: sigmoid output, its own epsilon).
         seed: seeds data, split, weights and orders, together with the round and the purpose.
         python: interpreter of the worker; None is the harness's own.
+        control: a second name for the same cell. What it measures differs from that cell by the machine's noise alone.
     """
 
     framework: str
@@ -167,13 +168,15 @@ class Cell:
     defaults: str = "pinned"
     seed: int = 0
     python: str | None = None
+    control: bool = False
 
     @property
     def id(self) -> str:
-        """A readable slug and a hash of everything that can change the measurement."""
+        """A readable slug and a hash of everything that can change the measurement; a control's hash has its flag."""
         identity = {"measurement_version": MEASUREMENT_VERSION} | self.content()
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-        return f"{self.family}-b{self.batch_size}-{digest[:10]}"
+        name = f"{self.family}-control" if self.control else self.family
+        return f"{name}-b{self.batch_size}-{digest[:10]}"
 
     @property
     def family(self) -> str:
@@ -213,5 +216,6 @@ def _identity(plain: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     return {
         key: _identity(value, f"{prefix}{key}.") if isinstance(value, dict) else value
         for key, value in plain.items()
-        if f"{prefix}{key}" not in _NOT_IDENTITY
+        # A cell that is no control keeps the id it had before there were any.
+        if f"{prefix}{key}" not in _NOT_IDENTITY and (f"{prefix}{key}" != "control" or value)
     }

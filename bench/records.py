@@ -5,6 +5,8 @@ History of the format (``SCHEMA_VERSION``):
 1. First version.
 2. The compile cache: ``RunRequest.cache_folder``, ``RunResult.compile_cache``. The parity gate: ``RunResult.parity``
    is a ``ParityRecord`` (it was always null), ``PhaseTimes.parity_s``.
+3. The machine's noise: ``RunResult.noise`` and ``noise_reason``, ``WorkerOutcome.usage``. Cells may be controls
+   (``Cell.control``).
 
 Everything here is the standard library alone, because workers run in interpreters that may hold nothing but a
 framework and NumPy. Records hold raw times; medians, intervals and ratios are derived by ``bench.analysis``.
@@ -18,7 +20,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class Status(StrEnum):
@@ -162,6 +164,62 @@ class ParityRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class UsageRecord:
+    """What the kernel counted for a worker and its children that have ended, when it wrote its outcome.
+
+    Attributes:
+        cpu_s: processor time, user and system.
+        involuntary_switches: times that somebody else was given its processor while it wanted to go on.
+        major_faults: pages that had to come from the disk.
+    """
+
+    cpu_s: float
+    involuntary_switches: int
+    major_faults: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseRecord:
+    """What else the machine did from just before a worker was asked until just after it had ended.
+
+    Shares of processor time are of all processors together. What is None has its reason in ``reasons``, by its name.
+
+    Attributes:
+        period_s: time between the two looks at the machine.
+        processors: that the harness may use.
+        load_before: load average over the last minute, at the start; the run before counts in it.
+        load_after: the same at the end; this run counts in it.
+        steal_share: share of processor time that a virtual machine's host gave to others.
+        others_share: share of processor time that neither the worker nor the harness used.
+        frequency_min_mhz: lowest frequency of the processors looked at, start and end together.
+        frequency_mean_mhz: their mean.
+        frequency_max_mhz: the highest.
+        thermal_throttles: times that heat or power slowed a core.
+        limit_throttles: times that the control group's CPU limit stopped it.
+        cpu_pressure_share: share of the time in which somebody who wanted to run had to wait.
+        involuntary_switches: of the worker.
+        major_faults: of the worker.
+        reasons: why what is None is so.
+    """
+
+    period_s: float | None = None
+    processors: int | None = None
+    load_before: float | None = None
+    load_after: float | None = None
+    steal_share: float | None = None
+    others_share: float | None = None
+    frequency_min_mhz: float | None = None
+    frequency_mean_mhz: float | None = None
+    frequency_max_mhz: float | None = None
+    thermal_throttles: int | None = None
+    limit_throttles: int | None = None
+    cpu_pressure_share: float | None = None
+    involuntary_switches: int | None = None
+    major_faults: int | None = None
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class WorkerOutcome:
     """What a worker writes of itself (``outcome.json``), next to ``trace.npz`` with its steps and epochs.
 
@@ -180,6 +238,7 @@ class WorkerOutcome:
     environment: dict[str, Any] = field(default_factory=dict)
     memory: MemoryRecord | None = None
     parity: ParityRecord | None = None
+    usage: UsageRecord | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,6 +263,8 @@ class RunResult:
         memory_wall_s: wall time of the memory pass.
         parity: what the parity gate found; None where none ran to its end.
         parity_reason: why that is None.
+        noise: what else the machine did meanwhile; None where nobody looked.
+        noise_reason: why that is None.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -230,6 +291,8 @@ class RunResult:
     environment: dict[str, Any] = field(default_factory=dict)
     parity: ParityRecord | None = None
     parity_reason: str | None = "no parity gate ran"
+    noise: NoiseRecord | None = None
+    noise_reason: str | None = "the machine was not looked at"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 ``tables`` reads the store and builds the tables whose columns ``columns`` explains; ``export`` writes them.
 ``intervals`` and ``compare`` hold all statistics: a run enters them as one number, cells are compared inside rounds.
+``noise`` says how far the machine alone may be behind a difference, and keeps its controls out of all else.
 ``curves`` are step times over batch sizes, ``models`` their dispatch costs and rates, ``crossings`` where two of them
 change places. ``convergence`` says when a target was reached; ``verdict`` who won, by how much, and who tied.
 """

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bench.analysis.intervals import MIN_RUNS
+from bench.analysis.noise import disturbances
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,16 +19,18 @@ class Caveat:
     count: int
 
 
-def caveats(measured: pd.DataFrame, cells: pd.DataFrame, *, rounds: int) -> tuple[Caveat, ...]:
+def caveats(measured: pd.DataFrame, cells: pd.DataFrame, noise: pd.DataFrame, *, rounds: int) -> tuple[Caveat, ...]:
     """Those that hold.
 
     Args:
         measured: rows of the cells table that a recommendation was chosen from: one device, one workload.
         cells: the whole cells table.
+        noise: the noise table.
         rounds: how many the plan has.
     """
     device = measured["device"].iloc[0]
     found = (
+        _disturbed_machine(noise),
         _few_rounds(rounds),
         _epoch_budget(measured),
         _random_labels(measured),
@@ -43,6 +46,12 @@ def voided(cells: pd.DataFrame) -> pd.Series[bool]:
     gated = (cells["status"] == "invalid") & cells["parity_steps"].notna()
     over = cells["parity"].isna() | (cells["parity"] > cells["parity_bar"])
     return gated & over
+
+
+def _disturbed_machine(noise: pd.DataFrame) -> Caveat | None:
+    reasons = disturbances(noise)
+    text = f"measured on a disturbed machine: {'; '.join(reasons)}"
+    return Caveat(kind="disturbed_machine", text=text, count=len(reasons)) if reasons else None
 
 
 def _few_rounds(rounds: int) -> Caveat | None:

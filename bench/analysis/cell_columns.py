@@ -48,6 +48,7 @@ def setting(cell: Cell) -> str:
         loop="",
         device="",
         batch_size=1,
+        control=False,
         optimizer=dataclasses.replace(cell.optimizer, epsilon=0.0),
     )
     return _content_hash(neutral)
@@ -87,6 +88,7 @@ def _settings(cell: Cell) -> dict[str, Any]:
         "seed": cell.seed,
         "workload": workload(cell),
         "setting": setting(cell),
+        "control": cell.control,
         "budget_epochs": cell.budget.epochs,
         "budget_updates": cell.budget.epochs * cell.steps_per_epoch,
     }

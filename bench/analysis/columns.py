@@ -66,6 +66,7 @@ CELL = (
     Column("workload", "str", "", "what two cells must share to be weighed against each other in the verdict"),
     Column("setting", "str", "", "hash of all but framework, backend, loop, device, batch size: one curve"),
     Column("target_loss", "float64", "", "training loss to reach; null where none was set"),
+    Column("control", "bool", "", "a cell of this sweep under a second name: of use to its noise table alone"),
 )
 
 _SPEED_REASON = Column("samples_per_s_reason", "str", "", "why samples_per_s and step_us are null")
@@ -121,6 +122,24 @@ _PARITY = (
     Column("numeric_flags", "str", "", "TF32, oneDNN, jit, threads as the libraries told them; null where none did"),
 )
 
+_NOISE = (
+    Column("noise_period_s", "float64", "s", "from just before the worker was asked until just after it had ended"),
+    Column("load_before", "float64", "", "load average over the last minute at the start; the run before counts in it"),
+    Column("load_after", "float64", "", "the same at the end; this run counts in it"),
+    Column("steal_share", "float64", "", "share of all processors' time that a virtual machine's host gave to others"),
+    Column("others_share", "float64", "", "share of all processors' time that others than worker and harness used"),
+    Column("frequency_min_mhz", "float64", "MHz", "lowest frequency of the processors looked at, at start and end"),
+    Column("frequency_mean_mhz", "float64", "MHz", "their mean"),
+    Column("frequency_max_mhz", "float64", "MHz", "the highest"),
+    Column("thermal_throttles", "Int64", "", "times that heat or power slowed a core meanwhile"),
+    Column("limit_throttles", "Int64", "", "times that the control group's CPU limit stopped it meanwhile"),
+    Column("cpu_pressure_share", "float64", "", "share of the time in which somebody had to wait for a processor"),
+    Column("involuntary_switches", "Int64", "", "times that the worker's processor was given to somebody else"),
+    Column("major_faults", "Int64", "", "pages that the worker had to wait for the disk for"),
+    Column("noise_reason", "str", "", "why any of those is null"),
+    Column("disturbance", "str", "", "what disturbed the run, of what bench.analysis.noise looks at; null: nothing"),
+)
+
 RUNS = (
     *CELL,
     Column("round", "int64", "", "the pass over all cells, from 0; seeds weights and orders"),
@@ -152,6 +171,7 @@ RUNS = (
     *_MEMORY,
     *_PARITY,
     Column("step_stride", "int64", "", "1 where the run stored every step's loss, k where every k-th"),
+    *_NOISE,
 )
 
 CELLS = (
@@ -333,3 +353,24 @@ CROSSINGS = (
     Column("reason", "str", "", "why there is no batch_size"),
     Column("interval_reason", "str", "", "why it has no interval"),
 )
+
+NOISE = (
+    Column("check", "str", "", "control, drift, step, disturbed_runs"),
+    Column("framework", "str", "", "of a control: its framework; null for what is asked of the whole sweep"),
+    Column("backend", "str", "", "of a control: its backend; null where it has none"),
+    Column("device", "str", "", "of a control: its device"),
+    Column("cell_id", "str", "", "of a control: the cell under its own name"),
+    Column("control_cell_id", "str", "", "of a control: the same cell under the second name"),
+    Column("n", "int64", "", "rounds that measured both; or runs behind the check"),
+    Column("value", "float64", "", "control: speed under the second name over that under the first; drift: the last "
+           "run's time over the first's; step: times after it over those before; disturbed_runs: their share"),
+    Column("low", "float64", "", "lower end of its 95 % interval"),
+    Column("high", "float64", "", "upper end of its 95 % interval"),
+    Column("p", "float64", "", "of there being nothing, before correction; null for disturbed_runs"),
+    Column("verdict", "str", "", "of a control as in comparisons; of the others quiet, disturbed or unknown"),
+    Column("floor", "float64", "", "of a control: smallest ratio above 1 that so many rounds find nine times in ten"),
+    Column("limit", "float64", "", "beyond what the check disturbs: a ratio above 1, or a share"),
+    Column("position", "Int64", "", "of a step: the run, from 0 in the order of their starts, that it comes before"),
+    Column("alarm", "bool", "", "whether the check makes the sweep one of a disturbed machine"),
+    Column("reason", "str", "", "in words what disturbed; or why there is no value or interval"),
+)  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -13,7 +14,12 @@ from bench.analysis.tables import Tables
 from bench.store.layout import SweepFolder
 from bench.store.writer import write_bytes, write_parquet
 
-NAMES = ("runs", "cells", "epochs", "steps", "comparisons", "payoffs", "models", "crossings")
+NAMES = ("runs", "cells", "epochs", "steps", "comparisons", "payoffs", "models", "crossings", "noise")
+# Files hold the controls as well, marked in a column.
+_WHOLE: dict[str, Callable[[Tables], pd.DataFrame]] = {
+    "runs": lambda tables: tables.every_run,
+    "cells": lambda tables: tables.every_cell,
+}
 # What a spreadsheet takes for a formula, and the white space it looks behind.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -25,7 +31,7 @@ def write_tables(tables: Tables, folder: SweepFolder) -> None:
         StorageError: the folder cannot be written.
     """
     for name in NAMES:
-        table = getattr(tables, name)
+        table = _WHOLE[name](tables) if name in _WHOLE else getattr(tables, name)
         write_parquet(folder.tables / f"{name}.parquet", pa.Table.from_pandas(table, preserve_index=False))
         write_bytes(folder.tables / f"{name}.csv", csv_text(table))
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bench.analysis.columns import RUNS, frame
 from bench.analysis.convergence import Reached, reach, why_not_reached
 from bench.analysis.intervals import medians
+from bench.analysis.noise import disturbance
 from bench.analysis.numerics import numeric_flags
 from bench.records import MemoryRecord, RunResult, Status
 
@@ -31,6 +32,11 @@ _PLAIN = (
 _PARITY = {"parity": "difference"} | {
     f"parity_{name}": name for name in ("bar", "control", "flips", "undecided", "steps", "step")
 }
+_NOISE = (
+    "load_before", "load_after", "steal_share", "others_share", "frequency_min_mhz", "frequency_mean_mhz",
+    "frequency_max_mhz", "thermal_throttles", "limit_throttles", "cpu_pressure_share", "involuntary_switches",
+    "major_faults",
+)  # fmt: skip
 _MEMORY_BYTES = ("baseline_rss_bytes", "peak_rss_bytes", "rss_over_baseline_bytes", "device_peak_bytes")
 
 
@@ -44,6 +50,9 @@ def runs_table(results: Sequence[RunResult], described: pd.DataFrame, epochs: pd
     """
     values = _from_records(results)
     values |= _from_cells(results, described)
+    values["disturbance"] = _column(
+        [r.noise and disturbance(r.noise, int(n)) for r, n in zip(results, values["threads"], strict=True)]
+    )
     values |= _from_epochs(values, epochs)
     return frame(values, RUNS)
 
@@ -64,6 +73,7 @@ def _from_records(results: Sequence[RunResult]) -> dict[str, Any]:
         [_why_null(r, r.memory.device_peak_bytes, r.memory.device_peak_reason) for r in results]
     )
     values |= _parity(results)
+    values |= _noise(results)
     values["numeric_flags"] = _column([numeric_flags(r.environment) for r in results])
     values["own_target"] = np.array([_nan(r.target_loss) for r in results], dtype=np.float64)
     return values
@@ -75,6 +85,24 @@ def _parity(results: Sequence[RunResult]) -> dict[str, Any]:
     values = {name: _column([getattr(gate, field, None) for gate in gates]) for name, field in _PARITY.items()}
     reasons = [r.parity_reason if r.parity is None else r.parity.reason for r in results]
     return values | {"parity_reason": _column(reasons)}
+
+
+def _noise(results: Sequence[RunResult]) -> dict[str, Any]:
+    """What else the machine did; nulls where nobody looked."""
+    seen = [r.noise for r in results]
+    values = {name: _column([getattr(noise, name, None) for noise in seen]) for name in _NOISE}
+    return values | {
+        "noise_period_s": _column([noise and noise.period_s for noise in seen]),
+        "noise_reason": _column([_why_no_noise(r) for r in results]),
+    }
+
+
+def _why_no_noise(result: RunResult) -> str | None:
+    """Null figures with the same reason together."""
+    if result.noise is None:
+        return result.noise_reason
+    said = {why: [n for n, w in result.noise.reasons.items() if w == why] for why in result.noise.reasons.values()}
+    return "; ".join(f"{', '.join(names)}: {why}" for why, names in said.items()) or None
 
 
 def _why_null(result: RunResult, value: int | None, said: str | None) -> str | None:

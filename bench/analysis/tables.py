@@ -1,11 +1,11 @@
-"""A sweep's runs as eight tidy tables, and those tables as files."""
+"""A sweep's runs as nine tidy tables, and those tables as files."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from bench.analysis.cell_columns import describe
 from bench.analysis.cells_table import cells_table
-from bench.analysis.columns import EPOCHS, STEPS, Column, frame
+from bench.analysis.columns import EPOCHS, NOISE, STEPS, Column, frame
 from bench.analysis.compare import framework_comparisons
 from bench.analysis.crossings import crossings_table
 from bench.analysis.curves import curves_of
 from bench.analysis.models import fit_models, models_table
+from bench.analysis.noise import noise_table
 from bench.analysis.payoff import payoffs_table
 from bench.analysis.runs_table import runs_table
 from bench.cell import Cell
@@ -32,15 +33,27 @@ MOST_STEP_ROWS = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
+class Controls:
+    """Runs and cells of the controls."""
+
+    runs: pd.DataFrame
+    cells: pd.DataFrame
+
+
+@dataclass(frozen=True, kw_only=True)
 class Tables:
     """Everything a sweep's runs tell, tidy; the columns are explained in ``bench.analysis.columns``.
+
+    Controls are kept apart here, once for all: whoever asks which cell is best never meets a cell twice.
 
     Attributes:
         runs: one row per run that has ended, by cell and round.
         cells: one row per cell of the plan, in its order.
-        epochs: one row per epoch of every run.
-        steps: one row per training step of every run.
+        controls: the same for the controls.
+        epochs: one row per epoch of every run, those of controls included.
+        steps: one row per training step of every run, those of controls included.
         comparisons: PyTorch : Keras.
+        noise: what the machine did meanwhile, one row per check.
         payoffs: when a loop has paid for its first step, against each other loop of its framework.
         models: dispatch cost and rate of every curve over batch sizes.
         crossings: where any two of those curves change places.
@@ -56,8 +69,30 @@ class Tables:
     payoffs: pd.DataFrame
     models: pd.DataFrame
     crossings: pd.DataFrame
+    controls: Controls = field(default_factory=lambda: Controls(runs=pd.DataFrame(), cells=pd.DataFrame()))
+    noise: pd.DataFrame = field(default_factory=lambda: frame(pd.DataFrame(columns=[c.name for c in NOISE]), NOISE))
     step_stride: int = 1
     problems: tuple[str, ...] = ()
+
+    @property
+    def every_run(self) -> pd.DataFrame:
+        """The runs, then those of the controls."""
+        return _joined(self.runs, self.controls.runs)
+
+    @property
+    def every_cell(self) -> pd.DataFrame:
+        """The cells, then the controls."""
+        return _joined(self.cells, self.controls.cells)
+
+
+def without_controls(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A table of cells or runs without its controls, and those."""
+    control = table["control"].astype(bool)
+    return table[~control].reset_index(drop=True), table[control].reset_index(drop=True)
+
+
+def _joined(rows: pd.DataFrame, controls: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat([rows, controls], ignore_index=True) if len(controls) else rows
 
 
 def build_tables(folder: SweepFolder, *, most_step_rows: int = MOST_STEP_ROWS) -> Tables:
@@ -91,10 +126,11 @@ def _tables(
     described = describe(cells, [planned.id for planned in plan], [planned.target_loss for planned in plan])
     epochs = _long_table(traces.epochs, positions)
     steps = _long_table(traces.steps, positions)
-    runs = runs_table(results, described, epochs)
+    every_run = runs_table(results, described, epochs)
     rounds = Counter(id_ for round_ in sweep.rounds for id_ in round_)
     n_planned = np.array([rounds[cell.id] for cell in plan], dtype=np.int64)
-    cells_ = cells_table(runs, described, n_planned, [planned.unavailable_reason for planned in plan])
+    every_cell = cells_table(every_run, described, n_planned, [planned.unavailable_reason for planned in plan])
+    (runs, control_runs), (cells_, control_cells) = without_controls(every_run), without_controls(every_cell)
     curves = curves_of(cells_, runs)
     models = fit_models(curves)
     return Tables(
@@ -106,6 +142,8 @@ def _tables(
         payoffs=payoffs_table(cells_, runs),
         models=models_table(curves, models),
         crossings=crossings_table(curves, models),
+        controls=Controls(runs=control_runs, cells=control_cells),
+        noise=noise_table(every_run, every_cell),
         step_stride=stride,
         problems=problems,
     )

@@ -326,7 +326,7 @@ def _recommendation(finding: Finding, group: pd.DataFrame, tables: Tables, sweep
         device=finding.device,
         workload=finding.workload,
         based_on=finding,
-        caveats=caveats(group, tables.cells, rounds=len(sweep.rounds)),
+        caveats=caveats(group, tables.cells, tables.noise, rounds=len(sweep.rounds)),
     )
 
 

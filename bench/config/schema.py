@@ -133,6 +133,7 @@ class ProtocolConfig:
     steady_max_s: float = setting(10.0, positive())
     memory: bool = setting(True, flag())
     parity_steps: int = setting(50, integer(0, 10_000))
+    control: bool = setting(True, flag())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from bench.config import Config
 from bench.config.schema import DataConfig
 from bench.engines import catalogue
 from bench.errors import RequiredMissing, UsageError
+from bench.plan.controls import controls
 from bench.plan.expand import GridCell, expand
 from bench.plan.rounds import shuffled_rounds
 
@@ -33,7 +34,7 @@ class Plan:
 
     Attributes:
         config: the config of the grid's first point; what belongs to the whole sweep is the same in all.
-        runs: every cell, once.
+        runs: every cell, once; its controls come last.
         rounds: for every round the ids of the cells that can run, in their order.
     """
 
@@ -57,18 +58,30 @@ class Plan:
         return sum(map(len, self.rounds))
 
     @property
+    def controls(self) -> list[PlannedRun]:
+        """The cells that run under a second name."""
+        return [run for run in self.runs if run.cell.control]
+
+    @property
     def unavailable(self) -> list[PlannedRun]:
         """The cells that cannot run here."""
         return [run for run in self.runs if run.unavailable_reason is not None]
 
 
-def make_plan(points: Sequence[Config], *, rounds: int | None = None, why_not: WhyNot | None = None) -> Plan:
+def make_plan(
+    points: Sequence[Config],
+    *,
+    rounds: int | None = None,
+    why_not: WhyNot | None = None,
+    with_controls: bool = False,
+) -> Plan:
     """The plan of a grid.
 
     Args:
         points: the validated grid, at least one point.
         rounds: how many, where not as configured.
         why_not: why a cell cannot run here; looks at this machine unless given.
+        with_controls: whether it is a sweep, which has controls unless ``protocol.control`` is off.
 
     Raises:
         UsageError: points disagree on what belongs to the whole sweep, or data cannot be used.
@@ -77,6 +90,8 @@ def make_plan(points: Sequence[Config], *, rounds: int | None = None, why_not: W
     config = _shared_config(points)
     runs = [_planned(grid_cell, why_not or why_not_here) for grid_cell in expand(points)]
     _check_required(config.sweep.require, runs)
+    if with_controls and config.protocol.control:
+        runs += _controls(runs)
     runnable = [run.cell.id for run in runs if run.unavailable_reason is None]
     orders = shuffled_rounds(runnable, rounds or config.protocol.rounds, config.seed) if runnable else []
     return Plan(config, runs, orders)
@@ -102,11 +117,20 @@ def _planned(grid_cell: GridCell, why_not: WhyNot) -> PlannedRun:
     return PlannedRun(grid_cell.cell, grid_cell.data, why_not(grid_cell.cell))
 
 
+def _controls(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
+    """Their data settings are those of the cells they repeat."""
+    able = [run for run in runs if run.unavailable_reason is None]
+    data = {run.cell.data: run.data for run in able}
+    return [PlannedRun(cell, data[cell.data], None) for cell in controls([run.cell for run in able])]
+
+
 def _shared_config(points: Sequence[Config]) -> Config:
     first = points[0]
     for point in points:
         if point.protocol.rounds != first.protocol.rounds:
             raise UsageError("protocol.rounds: cannot be swept", "all cells of a sweep run in the same rounds")
+        if point.protocol.control != first.protocol.control:
+            raise UsageError("protocol.control: cannot be swept", "a sweep has its controls or has none")
         if point.sweep != first.sweep:
             raise UsageError("sweep: cannot be swept", "a sweep has one name, one folder and one list of requirements")
     return first

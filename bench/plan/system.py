@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 _CPU = "sys/devices/system/cpu"
 _CONTAINER_WORDS = re.compile(r"docker|kubepods|containerd|libpod|lxc")
 _UNLIMITED_BYTES = 1 << 60  # cgroup v1 writes "no limit" as a number close to 2**63
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,20 @@ class Fact:
 
 @dataclass(frozen=True)
 class CpuTimes:
-    """Jiffies since boot, summed over processors, from the first line of /proc/stat."""
+    """Jiffies since boot, summed over processors, from the first line of /proc/stat; ``idle`` waits for disks too."""
 
     total: int
     steal: int
+    idle: int = 0
+
+    @property
+    def busy(self) -> int:
+        """Jiffies in which somebody here computed."""
+        return self.total - self.idle - self.steal
+
+
+def _spread(every: Sequence[T], most: int) -> Sequence[T]:
+    return every[:: max(1, -(-len(every) // most))]
 
 
 @dataclass(frozen=True)
@@ -135,7 +147,26 @@ class SystemFiles:
         fields = (self.read("proc/stat") or "").split("\n")[0].split()[1:9]
         if len(fields) < 8:
             return None
-        return CpuTimes(total=sum(map(int, fields)), steal=int(fields[7]))
+        return CpuTimes(total=sum(map(int, fields)), steal=int(fields[7]), idle=int(fields[3]) + int(fields[4]))
+
+    def frequencies_mhz(self, most: int = 16) -> Fact:
+        """Current frequencies of up to so many processors, evenly spread, in MHz.
+
+        Not of all: asking wakes each of them, and a large machine would take longer to answer than a short run.
+        """
+        paths = sorted(self.root.glob(f"{_CPU}/cpu[0-9]*/cpufreq/scaling_cur_freq"))
+        texts = [self.read(str(path.relative_to(self.root))) for path in _spread(paths, most)]
+        if kilohertz := [int(text) for text in texts if text]:
+            return Fact([number / 1000 for number in kilohertz])
+        found = re.findall(r"^cpu MHz\s*:\s*([\d.]+)", self.read("proc/cpuinfo") or "", re.MULTILINE)
+        if found:
+            return Fact([float(text) for text in _spread(found, most)])
+        return Fact(None, "neither cpufreq nor /proc/cpuinfo gives a frequency")
+
+    def cpu_pressure_us(self) -> Fact:
+        """Microseconds since boot in which a task that wanted to run had to wait (pressure stall information)."""
+        match = re.search(r"^some .*total=(\d+)", self.read("proc/pressure/cpu") or "", re.MULTILINE)
+        return Fact(int(match[1])) if match else Fact(None, "the kernel keeps no pressure figures here")
 
     def pci(self) -> Iterator[tuple[str, str]]:
         """Vendor and class of every PCI device, such as ``("0x10de", "0x030000")``."""

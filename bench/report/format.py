@@ -35,6 +35,7 @@ _BYTES = (Unit(1.0, "B"), Unit(1e3, "kB"), Unit(1e6, "MB"), Unit(1e9, "GB"), Uni
 _RATES = (Unit(1.0, "", ""), Unit(1e3, "k", ""), Unit(1e6, "M", ""), Unit(1e9, "G", ""))
 _PLAIN = (Unit(1.0, "", ""),)
 _TIMES = (Unit(1.0, "×", ""),)
+_PERCENT = (Unit(1.0, "%", ""),)
 
 
 def is_missing(value: Any) -> bool:
@@ -121,6 +122,11 @@ def ratio(value: Any, low: Any = None, high: Any = None) -> str:
 def ratio_interval(value: Any, low: Any, high: Any) -> str:
     """A ratio with its interval: ``2.31× (2.25× to 2.37×)``."""
     return with_interval(value, low, high, units=_TIMES)
+
+
+def difference(ratio: Any, low: Any = None, high: Any = None) -> str:
+    """How far a ratio lies from 1, with its interval: ``0.3% (-0.4% to 1.1%)``."""
+    return with_interval(*(v if is_missing(v) else (v - 1) * 100 for v in (ratio, low, high)), units=_PERCENT)
 
 
 def count(value: Any) -> str:
@@ -227,6 +233,13 @@ def tick_microseconds(value: float, _position: int = 0) -> str:
 def tick_bytes(value: float, _position: int = 0) -> str:
     """An axis tick of a memory figure: ``10 MB``."""
     return _tick(value, _BYTES)
+
+
+def tick_difference(value: float, _position: int = 0) -> str:
+    """An axis tick of a ratio near 1: ``+5%``, ``0%``; from 3 on as a ratio."""
+    if value >= 3 or value <= 1 / 3:
+        return f"{value:.3g}×"
+    return "0%" if round(value, 6) == 1 else f"{(value - 1) * 100:+.3g}%"
 
 
 def tick_plain(value: float, _position: int = 0) -> str:

@@ -10,13 +10,14 @@ from typing import Any
 
 from bench.analysis.compare import POWER, TIE_MARGIN
 from bench.cell import ProtocolSpec
-from bench.report import completeness, costs, parity, story
+from bench.report import completeness, costs, noise, parity, story
 from bench.report import format as fmt
 from bench.report.best import BestLine, best_lines
 from bench.report.completeness import Ending, Matrix
 from bench.report.costs import Cost
-from bench.report.figures import BATCH_LOSS, PARITY
+from bench.report.figures import BATCH_LOSS, NOISE, PARITY
 from bench.report.gallery import Exhibit
+from bench.report.noise import Noise
 from bench.report.parity import Gate
 from bench.report.story import Advice, Answer
 from bench.report.view import View, budget_label, framework_label, workload_label
@@ -24,6 +25,8 @@ from bench.report.view import View, budget_label, framework_label, workload_labe
 _MOST_FACTS = 80
 _PROGRAM = "bench"
 _TUTORIAL = "tutorial"
+_ELSEWHERE = (BATCH_LOSS.name, PARITY.name, NOISE.name)
+"""Figures with a section of their own."""
 _PACKAGES = "packages"
 _SPELLINGS = {
     "smt": "SMT", "cgroup cpus": "CPUs by control group", "cgroup memory": "memory by control group",
@@ -53,6 +56,10 @@ class Page:
     exhibits: Sequence[Exhibit]
     batch_loss: Exhibit
     same_training: Exhibit
+    noise: Noise
+    noise_shown: Exhibit
+    noise_limits: Sequence[str]
+    noise_rules: Mapping[str, str]
     parity: str
     gate: Gate | None
     tie_margin: str
@@ -98,9 +105,13 @@ def page_of(view: View, shown: Sequence[Exhibit]) -> Page:
         legend=completeness.legend(view),
         absences=completeness.absences(view),
         problems=[fmt.one_line(problem, fmt.REASON_LENGTH) for problem in view.tables.problems],
-        exhibits=[exhibit for exhibit in shown if exhibit.name not in (BATCH_LOSS.name, PARITY.name)],
+        exhibits=[exhibit for exhibit in shown if exhibit.name not in _ELSEWHERE],
         batch_loss=_named(shown, BATCH_LOSS.name),
         same_training=_named(shown, PARITY.name),
+        noise=noise.noise_of(view),
+        noise_shown=_named(shown, NOISE.name),
+        noise_limits=noise.limits(),
+        noise_rules=noise.rules(),
         parity=parity.summary(view),
         gate=parity.gate(view),
         tie_margin=fmt.margin(TIE_MARGIN),
@@ -132,7 +143,9 @@ def _named(shown: Sequence[Exhibit], name: str) -> Exhibit:
 def _scope(view: View) -> str:
     """How much was asked: cells, rounds, runs."""
     cells, rounds, runs = len(view.cells), len(view.sweep.rounds), int(view.cells["n_planned"].sum())
-    return f"{fmt.plural(cells, 'cell')}, {fmt.plural(rounds, 'round')}, {fmt.plural(runs, 'run')} planned"
+    controls = len(view.tables.controls.cells)
+    beside = f", {fmt.plural(controls, 'control')} beside them" if controls else ""
+    return f"{fmt.plural(cells, 'cell')}, {fmt.plural(rounds, 'round')}, {fmt.plural(runs, 'run')} planned{beside}"
 
 
 def _protocol(view: View) -> ProtocolSpec:

@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.analysis.tables import Tables, build_tables
+from bench.analysis.tables import Controls, Tables, build_tables, without_controls
 from bench.analysis.verdict import verdict
-from bench.report import completeness, parity, story
+from bench.report import completeness, noise, parity, story
 from bench.report import format as fmt
 from bench.report.best import best_lines
 from bench.report.view import View, view_of
@@ -38,14 +38,15 @@ def print_summary(folder: SweepFolder, console: Console) -> None:
 
 
 def _tables(folder: SweepFolder) -> Tables:
-    paths = [folder.tables / f"{name}.parquet" for name in ("runs", "cells", "comparisons", "payoffs")]
+    paths = [folder.tables / f"{name}.parquet" for name in ("runs", "cells", "comparisons", "payoffs", "noise")]
     if not all(path.is_file() for path in paths):
         return build_tables(folder)
-    runs, cells, comparisons, payoffs = map(pd.read_parquet, paths)
+    every_run, every_cell, comparisons, payoffs, noise = map(pd.read_parquet, paths)
+    (runs, control_runs), (cells, control_cells) = without_controls(every_run), without_controls(every_cell)
     none = pd.DataFrame()  # the summary asks for no single epoch or step, and for no model
     return Tables(
-        runs=runs, cells=cells, comparisons=comparisons, payoffs=payoffs, epochs=none, steps=none, models=none,
-        crossings=none,
+        runs=runs, cells=cells, comparisons=comparisons, payoffs=payoffs, noise=noise, epochs=none, steps=none,
+        models=none, crossings=none, controls=Controls(runs=control_runs, cells=control_cells),
     )  # fmt: skip
 
 
@@ -75,4 +76,5 @@ def _sentences(view: View) -> list[str]:
     missing = completeness.missing_runs(view)
     runs = [*counts, *([f"{fmt.count(missing)} without a record"] if missing else [])]
     absent = [f"Absent: {what}: {why}" for what, why in completeness.absences(view)]
-    return [story.headline(view), parity.summary(view), f"Runs: {', '.join(runs) or 'none'}.", *absent[:6]]
+    disturbed = [sentence] if (sentence := noise.disturbed(view)) else []
+    return [story.headline(view), *disturbed, parity.summary(view), f"Runs: {', '.join(runs) or 'none'}.", *absent[:6]]

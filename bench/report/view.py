@@ -245,7 +245,7 @@ def _distinct(flat: dict[str, dict[str, Any]], names: list[str]) -> int:
     return len({tuple(str(plan.get(name)) for name in names) for plan in flat.values()})
 
 
-_CURVE_AND_AXIS = {"framework", "backend", "loop", "device", "batch_size", "batch_size_label", "python"}
+_CURVE_AND_AXIS = {"framework", "backend", "loop", "device", "batch_size", "batch_size_label", "python", "control"}
 
 
 def _flattened(plan: dict[str, Any], prefix: str = "") -> dict[str, Any]:

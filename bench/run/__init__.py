@@ -1,7 +1,8 @@
 """One run: a supervisor asks, a worker process of its own trains and measures, a record is written.
 
 The parent's side: ``supervisor`` (one run from request to record), ``processes`` (a worker started fresh or forked
-from a template, waited for and ended), ``outcome`` (how a process that ended is judged), ``progress``.
+from a template, waited for and ended), ``outcome`` (how a process that ended is judged), ``noise`` (what else the
+machine did meanwhile), ``progress``.
 The worker's side, which imports the standard library, NumPy and one framework only: ``bootstrap`` and ``template``
 (the two ways to come to life), ``worker`` (request in, outcome out), ``measure`` (the timed window and the phases),
 ``caching`` (cold or warm), ``memory`` (the memory pass), ``environment``.

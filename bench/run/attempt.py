@@ -12,7 +12,8 @@ from pathlib import Path
 from bench.cell import Cell
 from bench.errors import Unavailable
 from bench.plan.host import clean_environment
-from bench.records import RunRequest, Status, WorkerOutcome, to_plain
+from bench.records import NoiseRecord, RunRequest, Status, WorkerOutcome, to_plain
+from bench.run.noise import Look, look, noise_between
 from bench.run.oom import says_out_of_memory
 from bench.run.outcome import Ending, judge, oom_kills, read_outcome
 from bench.run.processes import UNSEEN, Exit, SpawnedWorker, TemplateEnded, WorkerProcess
@@ -33,6 +34,7 @@ class Attempt:
     outcome: WorkerOutcome | None = None
     import_s: float | None = None
     wall_s: float = 0.0
+    noise: NoiseRecord | None = None
 
 
 def attempt(request: RunRequest, request_file: Path, log: Path) -> Attempt:
@@ -52,6 +54,7 @@ def attempt(request: RunRequest, request_file: Path, log: Path) -> Attempt:
         return Attempt(isolation=isolation, status=status, reason=str(error))
     end, overdue = see_to_its_end(started.process, cell.protocol, folder / HEARTBEAT)
     wall_s = time.monotonic() - started.at_s
+    ended = look()
     outcome = read_outcome(folder)
     if outcome is not None:
         status, reason = outcome.status, outcome.reason
@@ -66,6 +69,7 @@ def attempt(request: RunRequest, request_file: Path, log: Path) -> Attempt:
         outcome=outcome,
         import_s=started.import_s,
         wall_s=wall_s,
+        noise=noise_between(started.look, ended, outcome.usage if outcome is not None else None),
     )
 
 
@@ -77,10 +81,11 @@ def isolation_of(cell: Cell) -> str:
 
 @dataclass(frozen=True)
 class _Started:
-    """A worker on its way: since when (monotonic seconds), and what its template's import took."""
+    """A worker on its way: since when (monotonic seconds), the machine before, and what its template's import took."""
 
     process: WorkerProcess
     at_s: float
+    look: Look
     import_s: float | None
 
 
@@ -99,9 +104,10 @@ def _start(request: RunRequest, cell: Cell, isolation: str, request_file: Path, 
 
 def _start_once(request: RunRequest, cell: Cell, isolation: str, request_file: Path, log: Path) -> _Started:
     start, import_s = _starter(cell, isolation, request.environment)
+    before = look()
     write_json(request_file, to_plain(replace(request, requested_ns=time.perf_counter_ns())))
     at_s = time.monotonic()
-    return _Started(start(request_file, log), at_s, import_s)
+    return _Started(start(request_file, log), at_s, before, import_s)
 
 
 Starter = Callable[[Path, Path], WorkerProcess]

@@ -85,6 +85,7 @@ def record_unavailable(folder: SweepFolder, planned: PlannedCell) -> RunResult:
         reason=planned.unavailable_reason,
         started_at=journal.now(),
         parity_reason="the cell was not run",
+        noise_reason="the cell was not run",
         memory=MemoryRecord(rss_reason="the cell was not run", device_peak_reason="the cell was not run"),
     )
     write_result(folder.run(planned.id, 0), result)
@@ -159,6 +160,8 @@ def _result(request: RunRequest, timing: Attempt, started_at: str, wall_s: float
         environment=outcome.environment,
         parity=outcome.parity,
         parity_reason=_why_no_parity(request, timing),
+        noise=timing.noise,
+        noise_reason=None if timing.noise is not None else "no worker was started",
     )
 
 

@@ -62,14 +62,14 @@ class CellName:
     @classmethod
     @functools.cache  # the estimate asks for the same ids after every run
     def of(cls, cell_id: str) -> CellName:
-        """From ``<family>-b<batch>-<hash>``; any other text is all family."""
+        """From ``<family>-b<batch>-<hash>``, a control's family ending so; any other text is all family."""
         family, *rest = cell_id.rsplit("-", 2)
         return cls(family, rest[0]) if len(rest) == 2 else cls(cell_id, "")
 
     @property
     def device(self) -> str:
         """The last part of the family."""
-        return self.family.rpartition("-")[2]
+        return self.family.removesuffix("-control").rpartition("-")[2]
 
     def __str__(self) -> str:
         return f"{self.family.replace('-', ' ')} {self.batch}".strip()

@@ -109,10 +109,12 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _summary(plan: Plan) -> str:
-    cells = len(plan.runs) - len(plan.unavailable)
+    controls = len(plan.controls)
+    cells = len(plan.runs) - len(plan.unavailable) - controls
+    beside = f" and {_count(controls, 'control')}" if controls else ""
     rounds = f"{len(plan.rounds)} round{'s' if len(plan.rounds) != 1 else ''}"
     return (
-        f"{_count(cells, 'cell')} x {rounds} = {_count(plan.total_runs, 'run')}, order seeded by {plan.seed}; "
+        f"{_count(cells, 'cell')}{beside} x {rounds} = {_count(plan.total_runs, 'run')}, order seeded by {plan.seed}; "
         f"{_count(len(plan.unavailable), 'cell')} cannot run here."
     )
 
@@ -123,7 +125,7 @@ def _count(number: int, noun: str) -> str:
 
 def _names(cell: Cell) -> tuple[str, str, str]:
     framework = f"{cell.framework} ({cell.backend})" if cell.backend else cell.framework
-    return framework, cell.loop, cell.device
+    return framework, f"{cell.loop} (control)" if cell.control else cell.loop, cell.device
 
 
 def _batch_size(cell: Cell) -> str:

@@ -30,7 +30,7 @@ def sweep(
     Raises:
         SystemExit: the sweep's exit code is not 0.
     """
-    plan = make_plan(expand_grid(context.config_loader, config, params, arguments))
+    plan = make_plan(expand_grid(context.config_loader, config, params, arguments), with_controls=True)
     if plan.config.sweep.dry_run:
         show_plan(plan)
         return

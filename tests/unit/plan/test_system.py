@@ -123,7 +123,7 @@ def test_a_container_in_a_virtual_machine(tree: Tree) -> None:
 
 def test_processor_times_come_from_the_first_line(tree: Tree) -> None:
     tree.write("proc/stat", "cpu  10 1 5 100 2 0 1 7 0 0\ncpu0 1 1 1 1 1 1 1 1 0 0")
-    assert tree.files.cpu_times() == CpuTimes(total=126, steal=7)
+    assert tree.files.cpu_times() == CpuTimes(total=126, steal=7, idle=102)
 
 
 def test_pci_devices_with_vendor_and_class(tree: Tree) -> None:

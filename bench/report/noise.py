@@ -1,0 +1,209 @@
+"""The machine's noise in words: what the controls say, what drifted, who else was at work, what was recorded of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from bench.analysis import noise
+from bench.analysis.compare import TIE_MARGIN
+from bench.report import format as fmt
+from bench.report.figures.base import floats
+from bench.report.figures.datatables import size_of
+from bench.report.view import View, device_label, family_of, framework_label
+
+Row = dict[Any, Any]
+"""A row of the noise table."""
+
+_NO_CONTROL = "No cell ran under two names here, so nothing says how far two measurements of the same lie apart."
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check of the machine: what was asked, what came of it, what it is held against, and the outcome."""
+
+    what: str
+    seen: str
+    limit: str
+    outcome: str
+    alarm: bool
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One figure that was recorded of every run: its middle and its worst, or why there is none."""
+
+    what: str
+    middle: str
+    most: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What the report says of the machine's noise.
+
+    Attributes:
+        verdict: ``quiet``, ``disturbed`` or ``unknown``.
+        disturbed: the sentence for a sweep on a disturbed machine; empty for others.
+        same_cell: the controls in one sentence.
+        checks: every check.
+        recorded: every figure.
+    """
+
+    verdict: str
+    disturbed: str
+    same_cell: str
+    checks: Sequence[Check]
+    recorded: Sequence[Recorded]
+
+
+def noise_of(view: View) -> Noise:
+    """The noise of a sweep."""
+    return Noise(
+        verdict=noise.verdict_of(view.tables.noise),
+        disturbed=disturbed(view),
+        same_cell=same_cell(view),
+        checks=[_check(view, row) for row in view.tables.noise.to_dict("records")],
+        recorded=_recorded(view.tables.every_run),
+    )
+
+
+def disturbed(view: View) -> str:
+    """``Measured on a disturbed machine: ...``, empty where nothing known disturbed it."""
+    reasons = noise.disturbances(view.tables.noise)
+    return f"Measured on a disturbed machine: {'; '.join(reasons)}." if reasons else ""
+
+
+def same_cell(view: View) -> str:
+    """What the same cell gave under two names, and what cannot be told apart therefore."""
+    rows = noise.controls_of(view.tables.noise).to_dict("records")
+    measured = [row for row in rows if row["n"] > 0]
+    if not rows:
+        return _NO_CONTROL
+    if not measured:
+        return "No control was measured in any round, so nothing says how far two measurements of the same lie apart."
+    apart = fmt.listed([f"{_apart(row)} apart for {_side(row, rows)}" for row in measured])
+    floors = [row["floor"] for row in measured if not fmt.is_missing(row["floor"])]
+    so = f", so nothing below {fmt.percent(max(floors) - 1)} can be told apart here" if floors else ""
+    return f"The same cell under two names: {apart}{so}."
+
+
+def control_label(view: View, row: Row) -> str:
+    """The cell that ran under two names: ``PyTorch eager at batch 32``, with its device where there are several."""
+    cell = view.cells[view.cells["cell_id"] == row["cell_id"]].iloc[0]
+    device = f" · {cell['panel']}" if view.cells["panel"].nunique() > 1 else ""
+    return f"{family_of(cell).label} at batch {size_of(cell)}{device}"
+
+
+def _side(row: Row, rows: Sequence[Row]) -> str:
+    backend = None if fmt.is_missing(row["backend"]) else str(row["backend"])
+    name = framework_label(str(row["framework"]), backend)
+    return f"{name} on {device_label(str(row['device']))}" if len({r["device"] for r in rows}) > 1 else name
+
+
+def _apart(row: Row) -> str:
+    """The distance of the two names, the faster one above."""
+    value, low, high = row["value"], row["low"], row["high"]
+    if value < 1:
+        value, low, high = 1 / value, 1 / high, 1 / low
+    text = fmt.difference(value, low, high)
+    return text if not fmt.is_missing(low) else f"{text} ({fmt.plural(row['n'], 'round')}, no interval)"
+
+
+def _check(view: View, row: Row) -> Check:
+    what, seen = _WORDS[row["check"]](view, row)
+    beyond = fmt.percent(row["limit"] - 1 if row["check"] != noise.DISTURBED_RUNS else row["limit"])
+    known = not fmt.is_missing(row["value"])
+    return Check(
+        what, seen if known else fmt.one_line(row["reason"], 200), beyond, str(row["verdict"]), bool(row["alarm"])
+    )
+
+
+def _control_words(view: View, row: Row) -> tuple[str, str]:
+    runs = f" in {fmt.plural(row['n'], 'round')}" if not fmt.is_missing(row["low"]) else ""
+    floor = "" if fmt.is_missing(row["floor"]) else f"; sees differences from {fmt.percent(row['floor'] - 1)} on"
+    return f"The same cell twice: {control_label(view, row)}", f"{_apart(row)} apart{runs}{floor}"
+
+
+def _drift_words(_view: View, row: Row) -> tuple[str, str]:
+    return "Drift of times from the first run to the last", fmt.difference(row["value"], row["low"], row["high"])
+
+
+def _step_words(_view: View, row: Row) -> tuple[str, str]:
+    where = f"after {fmt.count(row['position'])} of {fmt.plural(row['n'], 'run')}"
+    return "Largest step in times", f"{fmt.difference(row['value'])} {where}, p {fmt.p_value(row['p'])}"
+
+
+def _runs_words(_view: View, row: Row) -> tuple[str, str]:
+    number = round(row["value"] * row["n"]) if not fmt.is_missing(row["value"]) else 0
+    return "Runs that something seen disturbed", f"{fmt.count(number)} of {fmt.count(row['n'])}"
+
+
+_WORDS: dict[str, Callable[[View, Row], tuple[str, str]]] = {
+    noise.CONTROL: _control_words,
+    noise.DRIFT: _drift_words,
+    noise.STEP: _step_words,
+    noise.DISTURBED_RUNS: _runs_words,
+}
+
+
+def limits() -> list[str]:
+    """When a run counts as disturbed, in words."""
+    return [
+        f"other programs used more than {fmt.percent(noise.OTHERS_LIMIT)} of all processors' time",
+        f"the host of a virtual machine took more than {fmt.percent(noise.STEAL_LIMIT)} of it",
+        "heat or power slowed a core",
+        "the control group's CPU limit stopped the run",
+        "or, where nobody counts processor time, the load beyond our own was above "
+        f"{fmt.setting(noise.LOAD_LIMIT)} per processor",
+    ]
+
+
+def rules() -> dict[str, str]:
+    """The figures that the method's words need."""
+    return {
+        "margin": fmt.percent(TIE_MARGIN),
+        "runs": fmt.percent(noise.RUNS_LIMIT),
+        "power": fmt.percent(noise.POWER),
+    }
+
+
+_FIGURES: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
+    ("load_before", "load average before a run", lambda value: f"{value:.2f}"),
+    ("others_share", "processor time of other programs", fmt.percent),
+    ("steal_share", "processor time taken by the host", fmt.percent),
+    ("cpu_pressure_share", "time in which somebody waited for a processor", fmt.percent),
+    ("frequency_mean_mhz", "frequency", lambda value: f"{fmt.count(value)} MHz"),
+    ("thermal_throttles", "cores slowed by heat or power", fmt.count),
+    ("limit_throttles", "stops by the control group's CPU limit", fmt.count),
+    ("involuntary_switches", "times that a worker lost its processor", fmt.count),
+    ("major_faults", "pages that a worker waited for the disk for", fmt.count),
+)
+
+
+def _recorded(runs: pd.DataFrame) -> list[Recorded]:
+    return [_figure(runs, column, what, text) for column, what, text in _FIGURES]
+
+
+def _figure(runs: pd.DataFrame, column: str, what: str, text: Callable[[Any], str]) -> Recorded:
+    values = floats(runs[column]).dropna()
+    if values.empty:
+        return Recorded(what, fmt.MISSING, fmt.MISSING, _why_none(runs, column))
+    worst = values.min() if column == "frequency_mean_mhz" else values.max()
+    return Recorded(what, text(float(values.median())), text(float(worst)))
+
+
+def _why_none(runs: pd.DataFrame, column: str) -> str:
+    """The reason of the figure where the runs name it, else theirs for all."""
+    reasons = runs["noise_reason"].dropna().astype(str)
+    if reasons.empty:
+        return "no run has ended"
+    for part in str(reasons.mode().iloc[0]).split("; "):
+        names, named, why = part.partition(": ")
+        if named and column in names.split(", "):
+            return fmt.one_line(why, 160)
+    return fmt.one_line(reasons.mode().iloc[0], 160)

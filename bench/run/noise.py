@@ -1,0 +1,152 @@
+"""What else the machine did during a run: a look before the worker is asked, one after it has ended, nothing between.
+
+Both looks are the supervisor's and read a few files of /proc and /sys. They lie outside the worker's life and so
+outside every timed window; between them nobody polls. How much of the machine's work was our own, the worker says in
+its outcome.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from bench.plan.system import CpuTimes, Fact, SystemFiles
+from bench.records import NoiseRecord, UsageRecord
+
+_NO_STAT = "there is no /proc/stat here"
+_NO_WORD = "the worker left no word of the processor time it used"
+_NO_TIME = "the run was too short for the kernel's clock"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """The machine at one moment.
+
+    Attributes:
+        at_s: monotonic seconds.
+        harness_cpu_s: processor time of this process so far, in seconds.
+        load: load average over the last minute.
+        times: processor time since boot, in jiffies; None where it is not known.
+        frequencies_mhz: of some processors.
+        thermal_throttles: since boot.
+        limit_throttles: of our control group so far.
+        pressure_us: microseconds since boot in which somebody waited for a processor.
+    """
+
+    at_s: float
+    harness_cpu_s: float
+    load: Fact
+    times: CpuTimes | None
+    frequencies_mhz: Fact
+    thermal_throttles: Fact
+    limit_throttles: Fact
+    pressure_us: Fact
+
+
+def look(files: SystemFiles | None = None) -> Look:
+    """Looks at the machine; takes about a millisecond."""
+    files = files or SystemFiles()
+    return Look(
+        at_s=time.monotonic(),
+        harness_cpu_s=time.process_time(),
+        load=_load(),
+        times=files.cpu_times(),
+        frequencies_mhz=files.frequencies_mhz(),
+        thermal_throttles=files.throttle_count(),
+        limit_throttles=files.cgroup_throttled(),
+        pressure_us=files.cpu_pressure_us(),
+    )
+
+
+def noise_between(
+    before: Look, after: Look, used: UsageRecord | None, *, ticks_per_s: float | None = None
+) -> NoiseRecord:
+    """What happened between two looks.
+
+    Args:
+        before: the machine before the worker was asked.
+        after: the machine after it had ended.
+        used: what the worker says it used; None where it left no word.
+        ticks_per_s: jiffies per second; the system's own unless given.
+    """
+    period_s = after.at_s - before.at_s
+    facts = {
+        "processors": Fact(_usable_processors()),
+        "load_before": before.load,
+        "load_after": after.load,
+        "steal_share": _steal(before.times, after.times),
+        "others_share": _others(before, after, used, ticks_per_s or _ticks_per_s()),
+        "thermal_throttles": _passed(before.thermal_throttles, after.thermal_throttles),
+        "limit_throttles": _passed(before.limit_throttles, after.limit_throttles),
+        "cpu_pressure_share": _pressure(before, after, period_s),
+        "involuntary_switches": Fact(used.involuntary_switches) if used else Fact(None, _NO_WORD),
+        "major_faults": Fact(used.major_faults) if used else Fact(None, _NO_WORD),
+    }
+    facts |= _frequencies(before.frequencies_mhz, after.frequencies_mhz)
+    reasons = {name: fact.reason for name, fact in facts.items() if fact.value is None and fact.reason}
+    values: dict[str, Any] = {name: fact.value for name, fact in facts.items()}
+    return NoiseRecord(period_s=period_s, reasons=reasons, **values)
+
+
+def _load() -> Fact:
+    try:
+        return Fact(round(os.getloadavg()[0], 2))
+    except OSError:
+        return Fact(None, "the system gives no load average")
+
+
+def _usable_processors() -> int | None:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def _ticks_per_s() -> float:
+    return float(os.sysconf("SC_CLK_TCK"))
+
+
+def _steal(before: CpuTimes | None, after: CpuTimes | None) -> Fact:
+    if before is None or after is None:
+        return Fact(None, _NO_STAT)
+    passed = after.total - before.total
+    return Fact(_share(after.steal - before.steal, passed)) if passed > 0 else Fact(None, _NO_TIME)
+
+
+def _others(before: Look, after: Look, used: UsageRecord | None, ticks_per_s: float) -> Fact:
+    """The kernel counts in jiffies and the worker in microseconds, so a small share may come out below 0: it is 0."""
+    if before.times is None or after.times is None:
+        return Fact(None, _NO_STAT)
+    if used is None:
+        return Fact(None, _NO_WORD)
+    passed = after.times.total - before.times.total
+    own = (used.cpu_s + after.harness_cpu_s - before.harness_cpu_s) * ticks_per_s
+    return Fact(_share(after.times.busy - before.times.busy - own, passed)) if passed > 0 else Fact(None, _NO_TIME)
+
+
+def _share(part: float, whole: float) -> float:
+    return min(max(part / whole, 0.0), 1.0)
+
+
+def _passed(before: Fact, after: Fact) -> Fact:
+    """How much a counter has grown."""
+    if before.value is None or after.value is None:
+        return Fact(None, before.reason or after.reason)
+    return Fact(max(0, after.value - before.value))
+
+
+def _pressure(before: Look, after: Look, period_s: float) -> Fact:
+    waited = _passed(before.pressure_us, after.pressure_us)
+    return waited if waited.value is None else Fact(_share(waited.value / 1e6, period_s))
+
+
+def _frequencies(before: Fact, after: Fact) -> dict[str, Fact]:
+    seen = [*(before.value or []), *(after.value or [])]
+    if not seen:
+        nothing = Fact(None, before.reason or after.reason)
+        return dict.fromkeys(("frequency_min_mhz", "frequency_mean_mhz", "frequency_max_mhz"), nothing)
+    return {
+        "frequency_min_mhz": Fact(min(seen)),
+        "frequency_mean_mhz": Fact(round(fmean(seen), 1)),
+        "frequency_max_mhz": Fact(max(seen)),
+    }
