@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from bench.cell import Cell
@@ -13,7 +13,7 @@ from bench.config.schema import DataConfig
 from bench.engines import catalogue
 from bench.errors import RequiredMissing, UsageError
 from bench.plan.expand import GridCell, expand
-from bench.plan.rounds import shuffled_rounds
+from bench.plan.rounds import Stopping, shuffled_rounds, stopping_of
 
 WhyNot = Callable[[Cell], str | None]
 
@@ -34,12 +34,15 @@ class Plan:
     Attributes:
         config: the config of the grid's first point; what belongs to the whole sweep is the same in all.
         runs: every cell, once.
-        rounds: for every round the ids of the cells that can run, in their order.
+        rounds: for every round the ids of the cells that can run, in their order; the least number of rounds where
+            ``stopping`` adds some.
+        stopping: until when rounds are added; None for those planned alone.
     """
 
     config: Config
     runs: list[PlannedRun]
     rounds: list[list[str]]
+    stopping: Stopping | None = None
 
     @cached_property
     def by_id(self) -> dict[str, PlannedRun]:
@@ -67,7 +70,7 @@ def make_plan(points: Sequence[Config], *, rounds: int | None = None, why_not: W
 
     Args:
         points: the validated grid, at least one point.
-        rounds: how many, where not as configured.
+        rounds: how many, where not as configured; none is added to them.
         why_not: why a cell cannot run here; looks at this machine unless given.
 
     Raises:
@@ -75,11 +78,13 @@ def make_plan(points: Sequence[Config], *, rounds: int | None = None, why_not: W
         RequiredMissing: something in ``sweep.require`` cannot run here.
     """
     config = _shared_config(points)
+    if rounds is not None:
+        config = _with_rounds(config, rounds)
     runs = [_planned(grid_cell, why_not or why_not_here) for grid_cell in expand(points)]
     _check_required(config.sweep.require, runs)
     runnable = [run.cell.id for run in runs if run.unavailable_reason is None]
-    orders = shuffled_rounds(runnable, rounds or config.protocol.rounds, config.seed) if runnable else []
-    return Plan(config, runs, orders)
+    orders = shuffled_rounds(runnable, config.protocol.rounds, config.seed) if runnable else []
+    return Plan(config, runs, orders, stopping_of(config.protocol))
 
 
 def why_not_here(cell: Cell) -> str | None:
@@ -102,11 +107,23 @@ def _planned(grid_cell: GridCell, why_not: WhyNot) -> PlannedRun:
     return PlannedRun(grid_cell.cell, grid_cell.data, why_not(grid_cell.cell))
 
 
+def _with_rounds(config: Config, rounds: int) -> Config:
+    """So many rounds and no more, in the config that the sweep's record keeps as well."""
+    protocol = replace(config.protocol, rounds=rounds, precision=None, max_rounds=None, budget_s=None)
+    return replace(config, protocol=protocol)
+
+
+_OF_THE_SWEEP = ("precision", "precision_of", "max_rounds", "budget_s")
+
+
 def _shared_config(points: Sequence[Config]) -> Config:
     first = points[0]
     for point in points:
         if point.protocol.rounds != first.protocol.rounds:
             raise UsageError("protocol.rounds: cannot be swept", "all cells of a sweep run in the same rounds")
+        for name in _OF_THE_SWEEP:
+            if getattr(point.protocol, name) != getattr(first.protocol, name):
+                raise UsageError(f"protocol.{name}: cannot be swept", "a sweep has one precision to reach and one end")
         if point.sweep != first.sweep:
             raise UsageError("sweep: cannot be swept", "a sweep has one name, one folder and one list of requirements")
     return first
