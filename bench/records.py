@@ -21,6 +21,8 @@ from enum import StrEnum
 from typing import Any
 
 SCHEMA_VERSION = 3
+MOST_ROUNDS = 10_000
+"""No sweep has more: what claims to be a later round is a damaged line."""
 
 
 class Status(StrEnum):
@@ -316,7 +318,8 @@ class SweepRecord:
         command: what the user typed.
         overrides: the Hydra overrides in force.
         seed: seeds the order of the rounds.
-        rounds: for every round the ids of the cells that can run, in their order.
+        rounds: for every round the ids of the cells that can run, in their order. Rounds that were added for precision
+            stand in the journal, because this record is never rewritten; read back, it has them all.
         cells: every cell of the grid, those that cannot run included.
         config: the resolved config that the grid varies.
         targets: for every workload the losses its target was computed from.

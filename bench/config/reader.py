@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar, get_type_hints
 
 from bench.config.rules import Rule
-from bench.config.schema import Config
+from bench.config.schema import FIRST_LOOK, Config, ProtocolConfig
 from bench.errors import UsageError
 
 T = TypeVar("T")
@@ -22,6 +22,7 @@ _ALSO_CALLED = {
     "units": "network.hidden",
     "repeats": "protocol.rounds",
     "repetitions": "protocol.rounds",
+    "time_budget": "protocol.budget_s",
     "output": "sweep.dir",
 }
 
@@ -134,4 +135,35 @@ def _check_together(config: Config) -> None:
         raise UsageError(
             f"protocol.steady_max_s={protocol.steady_max_s:g}: not allowed",
             f"protocol.steady_max_s must be at least protocol.steady_min_s ({protocol.steady_min_s:g})",
+        )
+    _check_stopping(protocol)
+
+
+def _check_stopping(protocol: ProtocolConfig) -> None:
+    """Rounds are added for a precision and end by a bound; where none are added, a bound would be ignored silently."""
+    bounds = {"max_rounds": protocol.max_rounds, "budget_s": protocol.budget_s}
+    if protocol.precision is None:
+        for name, bound in bounds.items():
+            if bound is not None:
+                raise UsageError(
+                    f"protocol.{name}={bound:g}: not without protocol.precision",
+                    "it bounds the rounds that are added until a precision is reached",
+                    f"protocol=rigorous adds rounds; for protocol.rounds rounds and no more: protocol.{name}=null",
+                )
+        return
+    if protocol.rounds < FIRST_LOOK:
+        raise UsageError(
+            f"protocol.rounds={protocol.rounds}: too few with protocol.precision={protocol.precision:g}",
+            f"at least {FIRST_LOOK} where precision ends the rounds: stopped sooner, intervals are too narrow",
+        )
+    if all(bound is None for bound in bounds.values()):
+        raise UsageError(
+            f"protocol.precision={protocol.precision:g}: without an end",
+            "a noisy cell may never be so precise",
+            "set protocol.max_rounds or protocol.budget_s, or both",
+        )
+    if protocol.max_rounds is not None and protocol.max_rounds < protocol.rounds:
+        raise UsageError(
+            f"protocol.max_rounds={protocol.max_rounds}: not allowed",
+            f"protocol.max_rounds must be at least protocol.rounds ({protocol.rounds})",
         )

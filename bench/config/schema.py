@@ -18,6 +18,7 @@ from bench.config.rules import (
     text,
     words,
 )
+from bench.records import MOST_ROUNDS
 
 FRAMEWORKS = ("pytorch", "keras", "reference")
 BACKENDS = ("tensorflow", "jax", "torch")
@@ -25,6 +26,8 @@ LOOPS = ("idiomatic", "eager", "compiled", "fused", "fastest")
 DEVICES = ("cpu", "gpu", "tpu")
 DATA = ("teacher", "tutorial", "breast_cancer", "file")
 MAX_ROWS = 10_000_000
+FIRST_LOOK = 10
+"""Rounds before anything is stopped for being precise; ``bench.plan.rounds`` says why not sooner."""
 # The seeds of all frameworks are unsigned 32-bit numbers at least.
 MAX_SEED = 2**32 - 1
 
@@ -121,9 +124,14 @@ class BudgetConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ProtocolConfig:
-    """How it is measured."""
+    """How it is measured.
 
-    rounds: int = setting(5, integer(1, 10_000))
+    ``precision`` is the relative half-width of the 95 % intervals for which rounds are added to ``rounds``, until
+    ``max_rounds`` are done or the sweep's ``budget_s`` is spent; null adds none. ``precision_of`` is whose: ``cells``
+    or ``comparisons``. These belong to the sweep, as ``rounds`` does, and to no cell.
+    """
+
+    rounds: int = setting(5, integer(1, MOST_ROUNDS))
     isolation: str = setting("auto", choice("auto", "fork", "spawn"))
     threads: int = setting(1, integer(1, 4096))
     timeout_s: float = setting(600.0, positive())
@@ -134,6 +142,10 @@ class ProtocolConfig:
     memory: bool = setting(True, flag())
     parity_steps: int = setting(50, integer(0, 10_000))
     control: bool = setting(True, flag())
+    precision: float | None = setting(None, optional(between(0, 1, with_low=False, with_high=False)))
+    precision_of: str = setting("cells", choice("cells", "comparisons"))
+    max_rounds: int | None = setting(None, optional(integer(1, MOST_ROUNDS)))
+    budget_s: float | None = setting(None, optional(positive()))
 
 
 @dataclass(frozen=True, kw_only=True)

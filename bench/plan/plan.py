@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from bench.cell import Cell
@@ -14,7 +14,7 @@ from bench.engines import catalogue
 from bench.errors import RequiredMissing, UsageError
 from bench.plan.controls import controls
 from bench.plan.expand import GridCell, expand
-from bench.plan.rounds import shuffled_rounds
+from bench.plan.rounds import Stopping, shuffled_rounds, stopping_of
 
 WhyNot = Callable[[Cell], str | None]
 
@@ -35,12 +35,15 @@ class Plan:
     Attributes:
         config: the config of the grid's first point; what belongs to the whole sweep is the same in all.
         runs: every cell, once; its controls come last.
-        rounds: for every round the ids of the cells that can run, in their order.
+        rounds: for every round the ids of the cells that can run, in their order; the least number of rounds where
+            ``stopping`` adds some.
+        stopping: until when rounds are added; None for those planned alone.
     """
 
     config: Config
     runs: list[PlannedRun]
     rounds: list[list[str]]
+    stopping: Stopping | None = None
 
     @cached_property
     def by_id(self) -> dict[str, PlannedRun]:
@@ -79,7 +82,7 @@ def make_plan(
 
     Args:
         points: the validated grid, at least one point.
-        rounds: how many, where not as configured.
+        rounds: how many, where not as configured; none is added to them.
         why_not: why a cell cannot run here; looks at this machine unless given.
         with_controls: whether it is a sweep, which has controls unless ``protocol.control`` is off.
 
@@ -88,13 +91,15 @@ def make_plan(
         RequiredMissing: something in ``sweep.require`` cannot run here.
     """
     config = _shared_config(points)
+    if rounds is not None:
+        config = _with_rounds(config, rounds)
     runs = [_planned(grid_cell, why_not or why_not_here) for grid_cell in expand(points)]
     _check_required(config.sweep.require, runs)
     if with_controls and config.protocol.control:
         runs += _controls(runs)
     runnable = [run.cell.id for run in runs if run.unavailable_reason is None]
-    orders = shuffled_rounds(runnable, rounds or config.protocol.rounds, config.seed) if runnable else []
-    return Plan(config, runs, orders)
+    orders = shuffled_rounds(runnable, config.protocol.rounds, config.seed) if runnable else []
+    return Plan(config, runs, orders, stopping_of(config.protocol))
 
 
 def why_not_here(cell: Cell) -> str | None:
@@ -124,6 +129,15 @@ def _controls(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
     return [PlannedRun(cell, data[cell.data], None) for cell in controls([run.cell for run in able])]
 
 
+def _with_rounds(config: Config, rounds: int) -> Config:
+    """So many rounds and no more, in the config that the sweep's record keeps as well."""
+    protocol = replace(config.protocol, rounds=rounds, precision=None, max_rounds=None, budget_s=None)
+    return replace(config, protocol=protocol)
+
+
+_OF_THE_SWEEP = ("precision", "precision_of", "max_rounds", "budget_s")
+
+
 def _shared_config(points: Sequence[Config]) -> Config:
     first = points[0]
     for point in points:
@@ -131,6 +145,9 @@ def _shared_config(points: Sequence[Config]) -> Config:
             raise UsageError("protocol.rounds: cannot be swept", "all cells of a sweep run in the same rounds")
         if point.protocol.control != first.protocol.control:
             raise UsageError("protocol.control: cannot be swept", "a sweep has its controls or has none")
+        for name in _OF_THE_SWEEP:
+            if getattr(point.protocol, name) != getattr(first.protocol, name):
+                raise UsageError(f"protocol.{name}: cannot be swept", "a sweep has one precision to reach and one end")
         if point.sweep != first.sweep:
             raise UsageError("sweep: cannot be swept", "a sweep has one name, one folder and one list of requirements")
     return first

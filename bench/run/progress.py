@@ -20,6 +20,7 @@ from rich.text import Text
 
 from bench.records import Status
 from bench.run.tally import CellName, Event, Tail, Tally, planned_runs
+from bench.store.journal import ROUND_ADDED
 from bench.store.layout import SweepFolder
 
 POLL_S = 0.5
@@ -82,17 +83,17 @@ class Progress:
             _LOG.warning("the progress display stopped (%s); the sweep goes on", error)
 
     def _look(self) -> None:
-        ended: list[tuple[int, Event]] = []
+        shown: list[tuple[str, Event]] = []
         events = self._tail.new_events()
         for event in events:
-            if self._tally.take(event):
-                ended.append((self._tally.done, event))
-        if self._tally.running or ended:
+            if self._tally.take(event) or event.get("event") == ROUND_ADDED:
+                shown.append((counter(self._tally.done, self._tally.total), event))
+        if self._tally.running or shown:
             self._show_unavailable()
-        if ended:
+        if shown:
             self._learn()
-        for done, event in ended:
-            self._show_run(done, event)
+        for count, event in shown:
+            self._show(count, event)
         if events:
             self._draw()
 
@@ -103,8 +104,11 @@ class Progress:
             self._name_width = self._tally.longest_name
         self._eta = eta_text(self._tally.remaining_s())
 
-    def _show_run(self, done: int, event: Event) -> None:
-        line = f"{counter(done, self._tally.total)} {run_text(event, self._name_width)}  {self._eta}".rstrip()
+    def _show(self, count: str, event: Event) -> None:
+        if event["event"] == ROUND_ADDED:
+            self._print(added_text(event))
+            return
+        line = f"{count} {run_text(event, self._name_width)}  {self._eta}".rstrip()
         if self._bar is None:
             self._print(line)
         elif Status(event["status"]).failed:
@@ -122,6 +126,7 @@ class Progress:
             return
         self._bar.update(
             self._bar.task_ids[0],
+            total=self._tally.total,
             completed=self._tally.done,
             state=_running_now(self._tally),
             failures=failures_text(self._tally.failures),
@@ -167,6 +172,23 @@ def run_text(event: Event, name_width: int = 0) -> str:
     told = rate_text(event.get("samples_per_s")) if status.measured else event.get("reason")
     parts = [f"r{event.get('round', 0)} {name}", status.value, duration_text(event.get("wall_s")), told]
     return "  ".join(part for part in parts if part)
+
+
+def added_text(event: Event) -> str:
+    """An added round, such as ``r6: round 7 of at most 30, 2 of 9 wider than 2%, widest: keras fused cpu b8 3.1%``."""
+    round_, most = event.get("round"), event.get("max_rounds")
+    names = [str(CellName.of(cell_id)) for cell_id in event.get("widest") or ()]
+    width = event.get("half_width")
+    bound = f" of at most {most}" if most else ""
+    reached = "no interval yet" if width is None else percent_text(width)
+    asked, wide = percent_text(event.get("precision", 0.0)), f"{event.get('too_wide')} of {event.get('judged')}"
+    number = f"r{round_}: round {round_ + 1}{bound}" if isinstance(round_, int) else "a round more"
+    return f"{number}, {wide} wider than {asked}, widest: {' : '.join(names)} {reached}"
+
+
+def percent_text(fraction: float) -> str:
+    """A precision in two digits, such as ``3.1%``."""
+    return f"{100 * fraction:.2g}%" if fraction < 0.995 else f"{100 * fraction:.0f}%"
 
 
 def unavailable_line(cells: Counter[tuple[str, str]]) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.records import Status
+from bench.store.journal import ROUND_ADDED
 from bench.store.layout import SweepFolder
 
 Event = dict[str, Any]
@@ -89,8 +90,9 @@ class Tally:
     """The state of a sweep, event by event.
 
     Attributes:
-        total: runs of the whole sweep, those of an earlier call included.
+        total: runs of the whole sweep, those of an earlier call and of added rounds included.
         planned: how often each cell is to run; empty where that is not known.
+        added: how often each cell is to run on top of that, in rounds that were added.
         finished: the last status of every run that ended.
         running: runs that have started and not ended.
         unavailable: cells that cannot run here, by device and reason, since they were last taken.
@@ -98,6 +100,7 @@ class Tally:
 
     total: int
     planned: Counter[str] = field(default_factory=Counter)
+    added: Counter[str] = field(default_factory=Counter)
     finished: dict[RunKey, Status] = field(default_factory=dict)
     running: dict[RunKey, CellName] = field(default_factory=dict)
     unavailable: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -106,6 +109,8 @@ class Tally:
 
     def take(self, event: Event) -> bool:
         """Takes an event in; says whether it was one that ends a run. Unknown and incomplete events change nothing."""
+        if event.get("event") == ROUND_ADDED:
+            self._add_round(event.get("cells"))
         kind, cell_id, round_ = event.get("event"), event.get("cell_id"), event.get("round", 0)
         if not isinstance(cell_id, str) or not isinstance(round_, int):
             return False
@@ -120,6 +125,11 @@ class Tally:
             self._finish(key, Status(event["status"]), event.get("wall_s"))
             return True
         return False
+
+    def _add_round(self, cell_ids: Any) -> None:
+        if isinstance(cell_ids, list):
+            self.added.update(cell_id for cell_id in cell_ids if isinstance(cell_id, str))
+            self.total += len(cell_ids)
 
     def _finish(self, key: RunKey, status: Status, wall_s: Any) -> None:
         self.running.pop(key, None)
@@ -157,7 +167,7 @@ class Tally:
         if not self._walls_s:
             return None
         learned = _Learned(self._walls_s)
-        remaining = self.planned - Counter(cell_id for cell_id, _ in self.finished)
+        remaining = self.planned + self.added - Counter(cell_id for cell_id, _ in self.finished)
         known_s = sum(count * learned.expected_s(cell_id) for cell_id, count in remaining.items())
         unknown = max(0, self.total - self.done - remaining.total())
         return (known_s + unknown * learned.mean_s) / self._most_at_once

@@ -1,15 +1,24 @@
-"""The journal: one line of JSON per event, appended and synced, never rewritten."""
+"""The journal: one line of JSON per event, appended and synced, never rewritten.
+
+It is also the record of what was decided under way: the rounds that were added (``round_added``: which cells, in which
+order, and why), each announced before its first run, and why there was no further one (``sweep_finished``). A sweep
+that was cut in the middle of an added round has announced runs without a record: interrupted runs like any other.
+"""
 
 from __future__ import annotations
 
 import errno
 import json
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 from bench.store.layout import SweepFolder
-from bench.store.writer import storage_error
+from bench.store.writer import storage_error, unreadable
+
+ROUND_ADDED = "round_added"
+SWEEP_FINISHED = "sweep_finished"
 
 
 def append(folder: SweepFolder, event: str, **details: Any) -> None:
@@ -35,6 +44,51 @@ def _write_whole(descriptor: int, line: bytes) -> None:
     """In one write, so that lines never interleave; a disk that fills up in the middle of one is full."""
     if os.write(descriptor, line) != len(line):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def added_rounds(folder: SweepFolder) -> dict[int, list[str]]:
+    """The rounds that were added to the plan: by their number the ids of their cells, in their order.
+
+    A round that was announced twice is what it was first; a line that was cut by a crash announced nothing.
+
+    Raises:
+        StorageError: the journal cannot be read.
+    """
+    rounds: dict[int, list[str]] = {}
+    for event in _events(folder, ROUND_ADDED):
+        round_, cells = event.get("round"), event.get("cells")
+        if type(round_) is int and isinstance(cells, list) and all(isinstance(cell, str) for cell in cells):
+            rounds.setdefault(round_, cells)
+    return rounds
+
+
+def why_finished(folder: SweepFolder) -> str | None:
+    """Why a sweep had no further round (``bench.plan.rounds.Stopped``); None where it did not finish or says nothing.
+
+    Raises:
+        StorageError: the journal cannot be read.
+    """
+    stopped = [event.get("stopped") for event in _events(folder, SWEEP_FINISHED)]
+    return stopped[-1] if stopped and isinstance(stopped[-1], str) else None
+
+
+def _events(folder: SweepFolder, kind: str) -> Iterator[dict[str, Any]]:
+    """The events of one kind; most lines are of others, and are not parsed."""
+    try:
+        lines = folder.journal.read_bytes().splitlines()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise unreadable(folder.journal, error) from error
+    for line in lines:
+        if kind.encode() not in line:
+            continue
+        try:
+            event = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(event, dict) and event.get("event") == kind:
+            yield event
 
 
 def elapsed_s(folder: SweepFolder) -> float | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,8 +16,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from bench.cell import Cell
 from bench.errors import StorageError, UsageError
-from bench.records import SCHEMA_VERSION, PlannedCell, RunResult, Status, SweepRecord
+from bench.records import MOST_ROUNDS, SCHEMA_VERSION, PlannedCell, RunResult, Status, SweepRecord
+from bench.store import journal
 from bench.store.layout import RunFolder, SweepFolder
+from bench.store.writer import unreadable
 
 _SWEEP = TypeAdapter(SweepRecord)
 _RESULT = TypeAdapter(RunResult)
@@ -31,14 +34,14 @@ class DamagedRecordError(ValueError):
 
 
 def read_sweep(folder: SweepFolder) -> SweepRecord:
-    """The plan and circumstances of a sweep.
+    """The plan and circumstances of a sweep, with the rounds that were added to it.
 
     Raises:
         UsageError: the folder holds no sweep, or one written by a newer version.
-        StorageError: ``sweep.json`` cannot be read or is damaged.
+        StorageError: ``sweep.json`` cannot be read or is damaged, or the journal cannot be read.
     """
     try:
-        return _parse(_SWEEP, folder.sweep_json)
+        return _with_added_rounds(_parse(_SWEEP, folder.sweep_json), folder)
     except FileNotFoundError as error:
         raise UsageError(
             f"{folder.path} holds no sweep: there is no sweep.json",
@@ -51,6 +54,18 @@ def read_sweep(folder: SweepFolder) -> SweepRecord:
             "without the plan its runs cannot be told apart",
             "restore the file from a copy, or run the sweep again",
         ) from error
+
+
+def _with_added_rounds(planned: SweepRecord, folder: SweepFolder) -> SweepRecord:
+    """A round whose announcement was lost is there without cells, so that later ones keep their numbers."""
+    first, known = len(planned.rounds), {cell.id for cell in planned.cells}
+    added = {
+        round_: [cell_id for cell_id in cells if cell_id in known]
+        for round_, cells in journal.added_rounds(folder).items()
+        if first <= round_ < MOST_ROUNDS
+    }
+    rounds = [added.get(round_, []) for round_ in range(first, max(added, default=-1) + 1)]
+    return replace(planned, rounds=[*planned.rounds, *rounds])
 
 
 def read_cell(planned: PlannedCell) -> Cell:
@@ -126,11 +141,7 @@ def _bytes(path: Path) -> bytes:
     except (FileNotFoundError, NotADirectoryError):
         raise
     except OSError as error:
-        raise StorageError(
-            f"cannot read {path}: {error.strerror or error}",
-            "every record of a sweep must be readable",
-            "check its permissions and its disk",
-        ) from error
+        raise unreadable(path, error) from error
 
 
 def _claimed_version(content: bytes) -> Any:

@@ -121,3 +121,12 @@ def storage_error(path: Path, error: OSError) -> StorageError:
         "every record must reach the disk before the sweep goes on",
         "free some space and run again" if full else "choose a folder you may write to with sweep.dir=PATH",
     )
+
+
+def unreadable(path: Path, error: OSError) -> StorageError:
+    """The user's words for a failed read."""
+    return StorageError(
+        f"cannot read {path}: {error.strerror or error}",
+        "every record of a sweep must be readable",
+        "check its permissions and its disk",
+    )

@@ -29,6 +29,7 @@ from bench.store.layout import SweepFolder
 from bench.store.reader import read_result, read_sweep
 from bench.store.writer import write_sweep
 from bench.sweep.record import store_data, sweep_record
+from bench.sweep.rounds import Rounds
 from bench.sweep.show import make_console
 
 RUNS_FAILED = 3
@@ -115,9 +116,10 @@ def _run_rounds(plan: Plan, folder: SweepFolder, record: SweepRecord, launch: La
         for planned in record.cells:
             if planned.unavailable_reason is not None:
                 record_unavailable(folder, planned)
-        for round_, cell_ids in enumerate(plan.rounds):
+        rounds = Rounds(plan, folder, record.cells)
+        for round_, cell_ids in rounds:
             statuses.append(dict(zip(cell_ids, launch(folder, round_, cell_ids), strict=True)))
-    journal.append(folder, "sweep_finished")
+    journal.append(folder, journal.SWEEP_FINISHED, stopped=rounds.stopped)
     return statuses
 
 
