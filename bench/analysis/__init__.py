@@ -1,7 +1,8 @@
 """Tidy tables from a sweep's runs, intervals, convergence, comparisons and the verdict; no framework needed.
 
 ``tables`` reads the store and builds the tables whose columns ``columns`` explains; ``export`` writes them.
-``intervals`` and ``compare`` hold all statistics: a run enters them as one number, cells are compared inside rounds.
+``intervals``, ``compare`` and ``judge`` hold all statistics: a run enters them as one number, cells are compared inside
+rounds or, of two sweeps, as two samples, and there is one rule for what is faster, slower, a tie or inconclusive.
 ``noise`` says how far the machine alone may be behind a difference, and keeps its controls out of all else.
 ``curves`` are step times over batch sizes, ``models`` their dispatch costs and rates, ``crossings`` where two of them
 change places. ``convergence`` says when a target was reached; ``verdict`` who won, by how much, and who tied.

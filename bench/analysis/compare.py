@@ -7,81 +7,44 @@ Cells of two sweeps share no rounds: there the logarithms of their runs are comp
 samples that is Yuen's test, 1974): a run in ten or twenty that a neighbour slowed by a third would hide most of what
 the other rounds agree on.
 
-Both are judged alike. Two questions are asked of every ratio, each corrected by Holm's procedure (1979) over the family
-shown, so that among all the differences claimed in a family, and among all its ties, one is wrong with probability
-``alpha`` at most:
-
-- Does it differ from 1? A two-sided t test.
-- Is it equal to 1 within the margin? Two one-sided t tests (TOST, Schuirmann 1987) of the ratio reaching 1 + margin or
-  1 / (1 + margin): both are rejected where the interval of confidence 1 - 2 alpha lies inside the margin.
-
-The verdict is ``tie`` where the second answer is yes, whatever the first: a difference that is certain but within the
-margin is one nobody would choose by. Else it is ``faster`` or ``slower`` where the first is yes. Where neither is, it
-is ``inconclusive``, and ``more_rounds`` says how many rounds would settle it.
+``judge`` gives the verdicts, to both alike.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from bench.analysis.columns import COMPARISONS, frame
-from bench.analysis.intervals import CONFIDENCE, trimmed_mean_and_error
+from bench.analysis.intervals import trimmed_mean_and_error
+from bench.analysis.judge import (
+    ALPHA,
+    FASTER,
+    INCONCLUSIVE,
+    MIN_PAIRS,
+    POWER,
+    SLOWER,
+    TIE,
+    TIE_MARGIN,
+    Comparisons,
+    holm,
+    judge,
+    p_values,
+)
 
-ALPHA = 1 - CONFIDENCE
-MIN_PAIRS = 3
-"""Below this many rounds no interval is given. Less than a cell's own interval takes: one crashed run among five must
-not silence every ratio of its cell, and the t quantile of three pairs is wide enough to be honest."""
+__all__ = [
+    "ALPHA", "FASTER", "INCONCLUSIVE", "MIN_PAIRS", "POWER", "SLOWER", "TIE", "TIE_MARGIN", "Comparisons", "by_round",
+    "compare", "compare_independent", "framework_comparisons", "full_names", "holm", "judge", "p_values",
+    "why_no_ratio",
+]  # fmt: skip
 
-TIE_MARGIN = 0.05
-"""Two cells tie where their ratio lies between 1 / (1 + margin) and 1 + margin beyond doubt."""
-
-POWER = 0.8
-"""How likely the rounds that ``more_rounds`` asks for settle it: the usual four in five (Cohen 1988)."""
-
-FASTER, SLOWER, TIE, INCONCLUSIVE = "faster", "slower", "tie", "inconclusive"
 FASTEST_LOOP = "fastest"
-
-# Enough doublings of the rounds there are for any spread that a double can tell from the margin.
-_DOUBLINGS = 60
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Comparisons:
-    """Ratios of many pairs of cells that are judged together; arrays of one length, NaN where there is nothing.
-
-    Attributes:
-        n_pairs: rounds in which both cells were measured; of two sweeps, runs of the cell that has fewer.
-        ratio: (trimmed) geometric mean of numerator / denominator.
-        low: lower end of the interval of confidence 1 - alpha, this ratio alone.
-        high: upper end of the interval.
-        p: two-sided p-value of the ratio being 1.
-        p_holm: the same, corrected over the family.
-        p_tie_holm: p-value of the ratio reaching the margin (the larger of the two one-sided tests), corrected too.
-        verdict: of the numerator: ``faster`` (larger ratio), ``slower``, ``tie`` or ``inconclusive``.
-        more_rounds: how many rounds (of two sweeps: runs of the cell that has fewer, the other's in proportion) would
-            settle an inconclusive pair, see ``rounds_to_settle``; NaN where it is settled, or has no interval yet.
-        differs: whether the ratio is certainly not 1, however close: what a planted slowdown or an A/A test counts.
-    """
-
-    n_pairs: IntArray
-    ratio: FloatArray
-    low: FloatArray
-    high: FloatArray
-    p: FloatArray
-    p_holm: FloatArray
-    p_tie_holm: FloatArray
-    verdict: list[str]
-    more_rounds: FloatArray
-    differs: NDArray[np.bool_]
 
 
 def compare(
@@ -150,149 +113,6 @@ def _welch_satterthwaite(
 def _logarithms(values: pd.DataFrame, ids: Sequence[str]) -> FloatArray:
     logarithms: FloatArray = np.log(values.reindex(list(ids)).to_numpy(np.float64))
     return logarithms
-
-
-def judge(
-    mean: FloatArray,
-    error: FloatArray,
-    degrees: FloatArray,
-    n: IntArray,
-    *,
-    margin: float = TIE_MARGIN,
-    alpha: float = ALPHA,
-) -> Comparisons:
-    """Judges ratios as one family.
-
-    Args:
-        mean: estimates of their logarithms, shape (pairs,), float64; NaN where there is none.
-        error: standard errors of those.
-        degrees: degrees of freedom of the errors, at least 1.
-        n: rounds (or runs) behind each: below ``MIN_PAIRS`` nothing is said.
-        margin: ratios between 1 / (1 + margin) and 1 + margin are as good as 1.
-        alpha: the chance at most of a wrong difference, and of a wrong tie, in the whole family.
-    """
-    enough = n >= MIN_PAIRS
-    half = np.where(enough, stats.t.ppf(1 - alpha / 2, degrees) * error, np.nan)
-    p, p_tie = (np.where(enough, values, np.nan) for values in p_values(mean, error, degrees, margin=margin))
-    p_holm, p_tie_holm = holm(p), holm(p_tie)
-    differs, ties = p_holm <= alpha, p_tie_holm <= alpha
-    open_ = enough & ~differs & ~ties
-    more_rounds = np.full(len(mean), np.nan)
-    more_rounds[open_] = rounds_to_settle(
-        mean[open_], error[open_], degrees[open_], n[open_],
-        margin=margin,
-        alpha=alpha * _share(p, p_holm)[open_],
-        alpha_tie=alpha * _share(p_tie, p_tie_holm)[open_],
-    )  # fmt: skip
-    words = np.select([ties, differs & (mean > 0), differs & (mean < 0)], [TIE, FASTER, SLOWER], INCONCLUSIVE)
-    return Comparisons(
-        n_pairs=n,
-        ratio=np.exp(mean),
-        low=np.exp(mean - half),
-        high=np.exp(mean + half),
-        p=p,
-        p_holm=p_holm,
-        p_tie_holm=p_tie_holm,
-        verdict=[str(word) for word in words],
-        more_rounds=more_rounds,
-        differs=differs,
-    )
-
-
-def p_values(
-    mean: FloatArray, error: FloatArray, degrees: FloatArray, *, margin: float = TIE_MARGIN
-) -> tuple[FloatArray, FloatArray]:
-    """Of every ratio alone the p-value of being 1, and that of being 1 + margin or 1 / (1 + margin) and beyond.
-
-    The arguments are those of ``judge``. Of the two one-sided tests the one against the nearer end decides.
-    """
-    differs = 2 * stats.t.sf(_over(np.abs(mean), error), degrees)
-    return differs, stats.t.sf(_over(np.log1p(margin) - np.abs(mean), error), degrees)
-
-
-def _over(distance: FloatArray, error: FloatArray) -> FloatArray:
-    """Distances in standard errors. Of runs that agree to the last bit any is certain, and none is no evidence."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(distance == 0, 0.0, distance / error)
-
-
-def rounds_to_settle(
-    mean: FloatArray,
-    error: FloatArray,
-    degrees: FloatArray,
-    n: IntArray,
-    *,
-    margin: float,
-    alpha: FloatArray,
-    alpha_tie: FloatArray,
-) -> FloatArray:
-    """How many rounds more would settle ratios, if they are what they seem and their spread stays what it is.
-
-    That is the smallest number after which one of the two tests succeeds with probability ``POWER``. The t statistic
-    after N rounds is taken as Student's t around (true value / standard error), the error shrinking as 1 / sqrt(N)
-    (Chow, Shao, Wang and Lokhnygina, Sample Size Calculations in Clinical Research, 3rd ed. 2018, 3.1 for the test of
-    difference and of equivalence). A ratio is always either far enough from 1 or far enough inside the margin, so there
-    always is such a number.
-
-    Args:
-        mean: estimates of the logarithms, shape (pairs,), float64.
-        error: their standard errors after ``n`` rounds, above 0.
-        degrees: degrees of freedom of those.
-        n: rounds there are.
-        margin: see ``judge``.
-        alpha: level at which each pair's difference is tested, the family's correction included.
-        alpha_tie: level at which its equivalence is tested.
-    """
-    size, edge = np.abs(mean), np.log1p(margin)
-
-    def settled(factor: FloatArray) -> NDArray[np.bool_]:
-        """Whether so many times the rounds are enough."""
-        in_errors = np.sqrt(factor) / error
-        later = degrees + (factor - 1) * (degrees + 1)
-        t, t_tie = stats.t.isf(alpha / 2, later), stats.t.isf(alpha_tie, later)
-        differs = stats.t.cdf(size * in_errors - t, later)
-        inside = [stats.t.cdf((edge + side * size) * in_errors - t_tie, later) for side in (-1, 1)]
-        enough: NDArray[np.bool_] = np.maximum(differs, inside[0] + inside[1] - 1) >= POWER
-        return enough
-
-    many = np.ones(len(mean))
-    for _ in range(_DOUBLINGS):
-        short = ~settled(many)
-        if not short.any():
-            break
-        many = np.where(short, 2 * many, many)
-    few, most = np.zeros(len(mean)), np.ceil((many - 1) * n)
-    while (most - few > 1).any():
-        middle = np.floor((few + most) / 2)
-        reached = settled(1 + middle / n)
-        few, most = np.where(reached, few, middle), np.where(reached, middle, most)
-    return np.maximum(most, 1.0)
-
-
-def _share(p: FloatArray, p_holm: FloatArray) -> FloatArray:
-    """The share of the family's alpha at which each member was tested."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.minimum(1 / _holm_factors(p), p / p_holm)
-
-
-def holm(p: FloatArray) -> FloatArray:
-    """Holm's step-down correction: the k-th smallest of m is multiplied by m - k + 1, never falling, at most 1.
-
-    NaN belongs to no family and stays NaN.
-    """
-    order = np.argsort(p, kind="stable")
-    in_order = np.minimum(np.maximum.accumulate((p * _holm_factors(p))[order]), 1.0)
-    corrected = np.full(len(p), np.nan)
-    corrected[order] = in_order
-    return corrected
-
-
-def _holm_factors(p: FloatArray) -> FloatArray:
-    """What Holm's procedure multiplies each by; NaN stays NaN, and stands last in the order."""
-    factors = np.full(len(p), np.nan)
-    order = np.argsort(p, kind="stable")[: int(np.sum(~np.isnan(p)))]
-    factors[order] = np.arange(len(order), 0, -1)
-    return factors
 
 
 def by_round(runs: pd.DataFrame, quantity: str) -> pd.DataFrame:

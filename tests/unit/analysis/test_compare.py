@@ -1,4 +1,4 @@
-"""Ratios: paired inside rounds, antisymmetric, corrected by Holm, never a verdict without the evidence."""
+"""Ratios: paired inside rounds or of two sweeps, antisymmetric, corrected by Holm; the comparisons table."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from scipy import stats
 
 from bench.analysis.compare import (
     FASTER,
@@ -16,12 +17,14 @@ from bench.analysis.compare import (
     SLOWER,
     TIE,
     compare,
+    compare_independent,
     framework_comparisons,
     holm,
     why_no_ratio,
 )
 from bench.analysis.tables import Tables
 
+positive = st.floats(1e-3, 1e3)
 p_values = st.lists(st.floats(0, 1), max_size=12)
 
 
@@ -117,6 +120,55 @@ def test_the_order_of_rounds_does_not_matter(ours: list[float], order: list[int]
     one, other = compare(values, ["a"], ["b"]), compare(values[order], ["a"], ["b"])
     assert other.ratio[0] == pytest.approx(one.ratio[0])
     assert other.high[0] == pytest.approx(one.high[0])
+
+
+@given(st.lists(positive, min_size=3, max_size=9), st.lists(positive, min_size=3, max_size=9))
+def test_two_sweeps_are_compared_by_welchs_test(ours: list[float], theirs: list[float]) -> None:
+    assume(len({*ours}) > 1 and len({*theirs}) > 1)
+    seen = compare_independent(by_round(a=ours), by_round(b=theirs), ["a"], ["b"])
+    expected = stats.ttest_ind(np.log(ours), np.log(theirs), equal_var=False)
+    assert seen.p[0] == pytest.approx(expected.pvalue, rel=1e-6, abs=1e-12)
+    interval = expected.confidence_interval(0.95)
+    assert (np.log(seen.low[0]), np.log(seen.high[0])) == pytest.approx(tuple(interval), rel=1e-6, abs=1e-9)
+    assert seen.n_pairs[0] == min(len(ours), len(theirs))
+
+
+def test_two_sweeps_of_many_rounds_are_compared_by_yuens_test() -> None:
+    rng = np.random.default_rng(5)
+    ours, theirs = rng.lognormal(0.1, 0.2, 30), rng.lognormal(0, 0.1, 30)
+    seen = compare_independent(by_round(a=[*ours]), by_round(b=[*theirs]), ["a"], ["b"])
+    # A fifth of the 25 rounds beyond the fifth is 5 of 30 at either end.
+    expected = stats.ttest_ind(np.log(ours), np.log(theirs), equal_var=False, trim=5.5 / 30)
+    assert seen.p[0] == pytest.approx(expected.pvalue)
+
+
+def test_two_sweeps_share_no_rounds() -> None:
+    ours, theirs = by_round(a=[2.0, 2.1, 1.9, 2.0]), by_round(a=[1.0, 1.01, 0.99])
+    seen = compare_independent(ours, theirs, ["a", "absent", "a"], ["a", "a", "absent"])
+    assert seen.verdict == [FASTER, INCONCLUSIVE, INCONCLUSIVE]
+    assert seen.n_pairs.tolist() == [3, 0, 0]
+    assert np.isnan(seen.ratio[1:]).all()
+    assert compare_independent(theirs, ours, ["a"], ["a"]).verdict == [SLOWER]
+
+
+def test_sweeps_without_any_spread_are_certain() -> None:
+    ours, theirs = by_round(a=[2.0] * 5, b=[1.0] * 5), by_round(a=[1.0] * 5, b=[1.0] * 5)
+    assert compare_independent(ours, theirs, ["a", "b"], ["a", "b"]).verdict == [FASTER, TIE]
+
+
+def test_one_slow_run_in_ten_does_not_hide_what_the_others_agree_on() -> None:
+    rng = np.random.default_rng(2)
+    ours, theirs = rng.lognormal(0.1, 0.01, 10), rng.lognormal(0, 0.01, 10)
+    ours[3] /= 1.35
+    assert compare(by_round(a=[*ours], b=[*theirs]), ["a"], ["b"]).verdict == [FASTER]
+
+
+def test_an_open_comparison_says_how_many_rounds_would_settle_it(tables: Tables) -> None:
+    table = tables.comparisons
+    is_open = (table["verdict"] == INCONCLUSIVE) & table["low"].notna()
+    assert (table["more_rounds"].notna() == is_open).all()
+    settled = table[table["verdict"] != INCONCLUSIVE]
+    assert (settled["more_rounds_reason"] == "settled: " + settled["verdict"]).all()
 
 
 def test_holm_pinned_by_hand() -> None:
