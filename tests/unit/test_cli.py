@@ -9,7 +9,7 @@ import pytest
 import bench
 from bench import app, cli
 
-VERBS = ("sweep", "run", "plan", "report", "doctor")
+VERBS = ("sweep", "run", "plan", "report", "compare", "doctor")
 
 
 def help_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
