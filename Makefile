@@ -90,6 +90,10 @@ bench-loops: venv ## every loop against its idiomatic one and against a floor in
 bench-memory: venv ## what every loop holds beyond its framework, on a thousand and on a million rows
 	@$(BIN)/python -m tests.benchmarks.memory $(ARGS)
 
+.PHONY: bench-statistics
+bench-statistics: venv ## false alarms, coverage and power of the statistics, on simulated noise (a minute)
+	@$(BIN)/python -m tests.benchmarks.statistics $(ARGS)
+
 .PHONY: bench-scale
 bench-scale: venv ## ten million rows against one million: time per sample, memory, status (alone on 24 GB; long)
 	@$(BIN)/python -m tests.benchmarks.scale $(ARGS)

@@ -233,12 +233,15 @@ COMPARISONS = (
     Column("numerator_loop", "str", "", "its loop"),
     Column("denominator_loop", "str", "", "its loop"),
     Column("n_pairs", "int64", "", "rounds in which both were measured"),
-    Column("ratio", "float64", "", "geometric mean over rounds; above 1: the numerator is faster"),
+    Column("ratio", "float64", "", "geometric mean over rounds (trimmed from 10 on); above 1: the numerator is faster"),
     Column("low", "float64", "", "lower end of its 95 % interval"),
     Column("high", "float64", "", "upper end of its 95 % interval"),
     Column("p", "float64", "", "of the ratio being 1, t test on the logarithms, before correction"),
     Column("p_holm", "float64", "", "the same after Holm's correction over all pairs of this table"),
-    Column("verdict", "str", "", "faster, slower, tie (interval within 5 % of 1) or inconclusive: of the numerator"),
+    Column("p_tie_holm", "float64", "", "of the ratio being 5 % or more from 1 (TOST), corrected in the same way"),
+    Column("verdict", "str", "", "faster, slower, tie (within 5 % of 1 for certain) or inconclusive: of the numerator"),
+    Column("more_rounds", "Int64", "", "about how many rounds would settle it, with a chance of 80 %"),
+    Column("more_rounds_reason", "str", "", "why that is null: it is settled, or has no interval yet"),
     Column("reason", "str", "", "why there is no interval"),
 )
 

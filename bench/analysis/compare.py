@@ -2,8 +2,10 @@
 
 Two runs of one round lie close in time and share weights and orders, so their ratio is freed of the machine's drift:
 the ratio of two cells is the geometric mean of the ratios inside rounds, its interval Student's t on their logarithms.
-Cells of two sweeps share no rounds: there the logarithms of their runs are compared as two samples, by Welch's
-t (1947).
+Cells of two sweeps share no rounds: there the logarithms of their runs are compared as two samples, by Welch's t
+(1947). From ten rounds on the most extreme are left out of the mean (``intervals.trimmed_mean_and_error``; of two
+samples that is Yuen's test, 1974): a run in ten or twenty that a neighbour slowed by a third would hide most of what
+the other rounds agree on.
 
 Both are judged alike. Two questions are asked of every ratio, each corrected by Holm's procedure (1979) over the family
 shown, so that among all the differences claimed in a family, and among all its ties, one is wrong with probability
@@ -29,7 +31,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bench.analysis.columns import COMPARISONS, frame
-from bench.analysis.intervals import CONFIDENCE, mean_and_error
+from bench.analysis.intervals import CONFIDENCE, trimmed_mean_and_error
 
 ALPHA = 1 - CONFIDENCE
 MIN_PAIRS = 3
@@ -58,7 +60,7 @@ class Comparisons:
 
     Attributes:
         n_pairs: rounds in which both cells were measured; of two sweeps, runs of the cell that has fewer.
-        ratio: geometric mean of numerator / denominator.
+        ratio: (trimmed) geometric mean of numerator / denominator.
         low: lower end of the interval of confidence 1 - alpha, this ratio alone.
         high: upper end of the interval.
         p: two-sided p-value of the ratio being 1.
@@ -101,8 +103,7 @@ def compare(
         alpha: see ``judge``.
     """
     differences = _logarithms(values, numerators) - _logarithms(values, denominators)
-    mean, error, n = _summed_up(differences)
-    return judge(mean, error, np.maximum(n - 1.0, 1.0), n, margin=margin, alpha=alpha)
+    return judge(*trimmed_mean_and_error(differences), margin=margin, alpha=alpha)
 
 
 def compare_independent(
@@ -114,7 +115,7 @@ def compare_independent(
     margin: float = TIE_MARGIN,
     alpha: float = ALPHA,
 ) -> Comparisons:
-    """Compares cells of two sweeps, which share no rounds, as one family: Welch's t on the logarithms of the runs.
+    """Compares cells of two sweeps, which share no rounds, as one family.
 
     Args:
         ours: the numerators' sweep, in the form that ``compare`` takes; the order of its rounds does not matter.
@@ -124,34 +125,31 @@ def compare_independent(
         margin: see ``judge``.
         alpha: see ``judge``.
     """
-    mean, error, n = _summed_up(_logarithms(ours, numerators))
-    mean_below, error_below, n_below = _summed_up(_logarithms(theirs, denominators))
-    fewer = np.minimum(n, n_below)
-    degrees = _welch_satterthwaite(error**2, n, error_below**2, n_below)
-    both = np.where(fewer > 0, mean - mean_below, np.nan)
-    return judge(both, np.hypot(error, error_below), degrees, fewer, margin=margin, alpha=alpha)
+    mean, error, degrees, n = trimmed_mean_and_error(_logarithms(ours, numerators))
+    mean_below, error_below, degrees_below, n_below = trimmed_mean_and_error(_logarithms(theirs, denominators))
+    return judge(
+        mean - mean_below,
+        np.hypot(error, error_below),
+        _welch_satterthwaite(error**2, degrees, error_below**2, degrees_below),
+        np.minimum(n, n_below),
+        margin=margin,
+        alpha=alpha,
+    )
 
 
 def _welch_satterthwaite(
-    variance: FloatArray, n: IntArray, variance_below: FloatArray, n_below: IntArray
+    variance: FloatArray, degrees: FloatArray, variance_below: FloatArray, degrees_below: FloatArray
 ) -> FloatArray:
-    """Degrees of freedom of a difference of two means, from the squares of their standard errors."""
+    """Degrees of freedom of a difference of two means, from the squares of their standard errors and their own."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        degrees = (variance + variance_below) ** 2 / (variance**2 / (n - 1) + variance_below**2 / (n_below - 1))
+        joint = (variance + variance_below) ** 2 / (variance**2 / degrees + variance_below**2 / degrees_below)
     # Without any spread every number of degrees says the same.
-    return np.where(np.isfinite(degrees), degrees, np.maximum(np.minimum(n, n_below) - 1.0, 1.0))
+    return np.where(np.isfinite(joint), joint, np.minimum(degrees, degrees_below))
 
 
 def _logarithms(values: pd.DataFrame, ids: Sequence[str]) -> FloatArray:
     logarithms: FloatArray = np.log(values.reindex(list(ids)).to_numpy(np.float64))
     return logarithms
-
-
-def _summed_up(logs: FloatArray) -> tuple[FloatArray, FloatArray, IntArray]:
-    """Mean, standard error and number of the entries of every row, NaN being none."""
-    known = ~np.isnan(logs)
-    mean, error = mean_and_error(logs[known], np.nonzero(known)[0], len(logs))
-    return mean, error, known.sum(axis=1)
 
 
 def judge(
@@ -175,9 +173,7 @@ def judge(
     """
     enough = n >= MIN_PAIRS
     half = np.where(enough, stats.t.ppf(1 - alpha / 2, degrees) * error, np.nan)
-    p = np.where(enough, 2 * stats.t.sf(_over(np.abs(mean), error), degrees), np.nan)
-    # Of the two one-sided tests the one against the nearer end of the margin decides.
-    p_tie = np.where(enough, stats.t.sf(_over(np.log1p(margin) - np.abs(mean), error), degrees), np.nan)
+    p, p_tie = (np.where(enough, values, np.nan) for values in p_values(mean, error, degrees, margin=margin))
     p_holm, p_tie_holm = holm(p), holm(p_tie)
     differs, ties = p_holm <= alpha, p_tie_holm <= alpha
     open_ = enough & ~differs & ~ties
@@ -201,6 +197,17 @@ def judge(
         more_rounds=more_rounds,
         differs=differs,
     )
+
+
+def p_values(
+    mean: FloatArray, error: FloatArray, degrees: FloatArray, *, margin: float = TIE_MARGIN
+) -> tuple[FloatArray, FloatArray]:
+    """Of every ratio alone the p-value of being 1, and that of being 1 + margin or 1 / (1 + margin) and beyond.
+
+    The arguments are those of ``judge``. Of the two one-sided tests the one against the nearer end decides.
+    """
+    differs = 2 * stats.t.sf(_over(np.abs(mean), error), degrees)
+    return differs, stats.t.sf(_over(np.log1p(margin) - np.abs(mean), error), degrees)
 
 
 def _over(distance: FloatArray, error: FloatArray) -> FloatArray:
@@ -250,7 +257,10 @@ def rounds_to_settle(
 
     many = np.ones(len(mean))
     for _ in range(_DOUBLINGS):
-        many = np.where(settled(many), many, 2 * many)
+        short = ~settled(many)
+        if not short.any():
+            break
+        many = np.where(short, 2 * many, many)
     few, most = np.zeros(len(mean)), np.ceil((many - 1) * n)
     while (most - few > 1).any():
         middle = np.floor((few + most) / 2)
@@ -299,7 +309,9 @@ def framework_comparisons(cells: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFra
     seen = compare(by_round(runs, "samples_per_s"), family[ids[0]].tolist(), family[ids[1]].tolist())
     judged = family.assign(
         n_pairs=seen.n_pairs, ratio=seen.ratio, low=seen.low, high=seen.high, p=seen.p, p_holm=seen.p_holm,
-        verdict=seen.verdict, reason=pd.Series([why_no_ratio(int(n)) for n in seen.n_pairs], dtype=object),
+        p_tie_holm=seen.p_tie_holm, verdict=seen.verdict, more_rounds=seen.more_rounds,
+        more_rounds_reason=pd.Series(_why_no_more_rounds(seen), dtype=object),
+        reason=pd.Series([why_no_ratio(int(n)) for n in seen.n_pairs], dtype=object),
     )  # fmt: skip
     table = pairs.merge(judged, on=ids, how="left", validate="many_to_one")
     return frame(table.assign(quantity="samples_per_s"), COMPARISONS)
@@ -311,6 +323,13 @@ def why_no_ratio(n_pairs: int) -> str | None:
         return None
     pairs = "round has" if n_pairs == 1 else "rounds have"
     return f"{n_pairs} {pairs} both cells: an interval takes {MIN_PAIRS}"
+
+
+def _why_no_more_rounds(seen: Comparisons) -> list[str | None]:
+    return [
+        None if not np.isnan(more) else f"settled: {word}" if word != INCONCLUSIVE else why_no_ratio(int(n))
+        for more, word, n in zip(seen.more_rounds, seen.verdict, seen.n_pairs, strict=True)
+    ]
 
 
 _SHARED = ["device", "workload", "setting", "batch_size", "batch_size_label"]

@@ -66,7 +66,9 @@ class Rival:
         low: lower end of the ratio's interval, None where it has none.
         high: upper end of it.
         n: rounds behind the ratio.
-        verdict: of the winner: ``faster`` (better), ``slower``, ``tie`` or ``inconclusive``.
+        verdict: of the winner: ``faster`` (better), ``slower``, ``tie`` or ``inconclusive``; of memory, which one run
+            tells, no more than whether that run's figures lie apart (``faster``) or close together (``tie``).
+        more_rounds: about how many would settle an inconclusive pair; None where it is settled or cannot be told.
     """
 
     choice: Choice
@@ -75,10 +77,11 @@ class Rival:
     high: float | None
     n: int
     verdict: str
+    more_rounds: int | None = None
 
     @property
     def beaten(self) -> bool:
-        """Whether the winner is better beyond doubt."""
+        """Whether the winner is better beyond doubt (of memory: in the one run that measured each)."""
         return self.verdict == FASTER
 
 
@@ -253,6 +256,7 @@ def _rivals(winner: Choice, others: list[Choice], values: pd.DataFrame, *, large
             high=_known(seen.high[i]),
             n=int(seen.n_pairs[i]),
             verdict=seen.verdict[i],
+            more_rounds=None if pd.isna(seen.more_rounds[i]) else int(seen.more_rounds[i]),
         )
         for i, other in enumerate(others)
     ]

@@ -186,6 +186,24 @@ def plural(number: int, noun: str) -> str:
     return f"{count(number)} {noun}" if number == 1 else f"{count(number)} {noun}s"
 
 
+def margin(fraction: float) -> str:
+    """A margin as it was set: ``5 %``."""
+    return f"{100 * fraction:g} %"
+
+
+def more_rounds(number: Any) -> str:
+    """How many rounds are missing, an estimate to two digits: ``about 12 more rounds``; empty where there is none."""
+    if is_missing(number):
+        return ""
+    return f"about {rough_count(number)} more {'round' if number == 1 else 'rounds'}"
+
+
+def rough_count(value: Any) -> str:
+    """A whole number that is an estimate, to two digits: ``7``, ``12``, ``1,300``."""
+    rounded = float(f"{value:.1e}") if value >= 100 else value
+    return count(rounded)
+
+
 def listed(parts: Sequence[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)

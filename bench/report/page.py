@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from bench.analysis.compare import POWER, TIE_MARGIN
 from bench.cell import ProtocolSpec
 from bench.report import completeness, costs, parity, story
 from bench.report import format as fmt
@@ -54,6 +55,8 @@ class Page:
     same_training: Exhibit
     parity: str
     gate: Gate | None
+    tie_margin: str
+    power: str
     numeric_flags: Sequence[tuple[str, str]]
     is_tutorial: bool
     protocol: ProtocolSpec
@@ -100,6 +103,8 @@ def page_of(view: View, shown: Sequence[Exhibit]) -> Page:
         same_training=_named(shown, PARITY.name),
         parity=parity.summary(view),
         gate=parity.gate(view),
+        tie_margin=fmt.margin(TIE_MARGIN),
+        power=fmt.percent(POWER),
         numeric_flags=parity.flags(view),
         is_tutorial=any(plan["data"]["name"] == _TUTORIAL for plan in view.plans.values()),
         protocol=_protocol(view),

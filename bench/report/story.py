@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.analysis.compare import TIE_MARGIN
+from bench.analysis.compare import TIE, TIE_MARGIN
 from bench.analysis.verdict import (
     FASTEST_PER_SAMPLE,
     FASTEST_TO_TARGET,
@@ -104,13 +104,28 @@ def _headline(view: View, finding: Finding, winner: Choice) -> str:
 
 def _short_lead(view: View, finding: Finding, rival: Rival) -> str:
     if _ties_with(rival):
-        return f"not clearly better than {choice_label(view, rival.choice)}"
+        return _equal(rival, choice_label(view, rival.choice))
     ratio = fmt.ratio(rival.ratio, rival.low, rival.high)
     if rival.low is None and rival.ratio is not None and rival.ratio < 1 + TIE_MARGIN:
         return f"about as good as {choice_label(view, rival.choice)}, in too few rounds to be sure"
     if rival.low is None:
         return f"about {ratio} {_BETTER[finding.kind]} {choice_label(view, rival.choice)}, in too few rounds to be sure"
     return f"{ratio} {_BETTER[finding.kind]} {choice_label(view, rival.choice)}"
+
+
+def _equal(rival: Rival, name: str) -> str:
+    """How the winner stands to one that it does not clearly beat."""
+    if rival.verdict == TIE:
+        return f"tied with {name}"
+    return f"not clearly better than {name}{_settling([rival], ' (', ')')}"
+
+
+def _settling(rivals: Sequence[Rival], before: str, after: str = "") -> str:
+    """``about 12 more rounds would settle it``, for as many as the last of them takes; empty where none is open."""
+    missing = [rival.more_rounds for rival in rivals if rival.more_rounds is not None]
+    if not missing:
+        return ""
+    return f"{before}{fmt.more_rounds(max(missing))} would settle {'it' if len(missing) == 1 else 'them all'}{after}"
 
 
 def choice_label(view: View, choice: Choice) -> str:
@@ -155,11 +170,15 @@ def _advised(view: View, found: Recommendation, *, several: bool) -> Advice:
         FASTEST_PER_SAMPLE: f"it trained the most samples per second, {_value(finding)}",
     }
     rival = finding.other_framework
-    equal = (
-        f" {choice_label(view, rival.choice)} is not clearly worse." if rival is not None and _ties_with(rival) else ""
-    )
+    equal = _no_worse(rival, choice_label(view, rival.choice)) if rival is not None and _ties_with(rival) else ""
     text = f"{where} {choice_label(view, choice)}: {gains[finding.kind]}{_rounds_reached(view, choice)}.{equal}"
     return Advice(text, [_sentence(fmt.one_line(caveat.text, fmt.REASON_LENGTH)) for caveat in found.caveats])
+
+
+def _no_worse(rival: Rival, name: str) -> str:
+    if rival.verdict == TIE:
+        return f" {name} ties with it."
+    return f" {name} is not clearly worse{_settling([rival], ': ')}."
 
 
 def _rounds_reached(view: View, choice: Choice) -> str:
@@ -190,12 +209,23 @@ def _lead(view: View, finding: Finding, rival: Rival) -> str:
 
 
 def _ties(view: View, finding: Finding) -> str:
-    tied = finding.tied_with
-    if not tied:
+    """Whom the winner does not clearly beat: those certainly equal, and those the rounds leave open."""
+    if finding.kind == SMALLEST_MEMORY:
+        return _named(view, "About as small, in the one run that measured each:", finding.tied_with)
+    equal = [rival for rival in finding.tied_with if rival.verdict == TIE]
+    others = [rival for rival in finding.tied_with if rival.verdict != TIE]
+    sentences = [
+        _named(view, f"Tied within {fmt.margin(TIE_MARGIN)} with", equal),
+        _named(view, "Not clearly better than", others, _settling(others, ": ")),
+    ]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _named(view: View, head: str, rivals: Sequence[Rival], tail: str = "") -> str:
+    if not rivals:
         return ""
-    names = [choice_label(view, rival.choice) for rival in tied] if len(tied) <= _MOST_TIES else _families(tied)
-    word = "Tied with" if all(rival.verdict == "tie" for rival in tied) else "Not clearly better than"
-    return f"{word} {fmt.listed(names)}."
+    names = [choice_label(view, rival.choice) for rival in rivals] if len(rivals) <= _MOST_TIES else _families(rivals)
+    return f"{head} {fmt.listed(names)}{tail}."
 
 
 def _families(tied: Sequence[Rival]) -> list[str]:

@@ -15,6 +15,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import SubFigure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from bench.analysis.compare import TIE_MARGIN
 from bench.report import format as fmt
 from bench.report import style
 from bench.report.figures.base import DataTable, FigureKind, figure_with_title, row_of_least, row_of_most
@@ -140,12 +141,15 @@ def _annotations(shown: pd.DataFrame, ratios: pd.DataFrame) -> pd.DataFrame:
 
 def _square_text(row: pd.Series[Any]) -> str:
     mark = _MARKS.get(str(row["verdict"]), "")
+    if not fmt.is_missing(row["more_rounds"]):
+        mark = f"{mark} +{fmt.rough_count(row['more_rounds'])}"
     value = fmt.ratio(row["ratio"], row["low"], row["high"])
     return f"{value}\n{mark}" if mark else value
 
 
 def _subtitle(view: View) -> str:
-    marks = "tie: the whole interval lies within 5 % of 1 · open: neither a difference nor a tie is certain"
+    marks = f"tie: within {fmt.margin(TIE_MARGIN)} of 1 for certain · open: neither a difference nor a tie is certain"
+    marks += ", +12: about 12 more rounds would settle it" if _shown(view)["more_rounds"].notna().any() else ""
     return f"{conditions(view, view.panels[0])} · {marks}"
 
 
@@ -174,6 +178,8 @@ def _row_finding(label: str, row: pd.DataFrame) -> str:
         )
         if name in verdicts
     ]  # fmt: skip
+    if row["more_rounds"].notna().any():
+        parts[-1] += f" ({fmt.more_rounds(row['more_rounds'].max())} would)"
     head = label.replace("fastest of each", "Each framework's fastest loop against the other's")
     return f"{head[:1].upper()}{head[1:]}: {fmt.listed(parts)}. {_extremes(row)}"
 
@@ -192,12 +198,17 @@ def _ratio(row: pd.Series[Any]) -> str:
     return fmt.ratio_interval(row["ratio"], row["low"], row["high"])
 
 
+def _verdict(row: pd.Series[Any]) -> str:
+    missing = fmt.more_rounds(row["more_rounds"])
+    return f"{row['verdict']}: {missing}" if missing else str(row["verdict"])
+
+
 def _table(view: View) -> DataTable:
     shown = _shown(view)
     rows = [
         [
             str(row["row"]), f"{row['numerator_loop']} / {row['denominator_loop']}", fmt.count(row["batch_size"]),
-            _ratio(row), fmt.p_value(row["p_holm"]), str(row["verdict"]), fmt.count(row["n_pairs"]),
+            _ratio(row), fmt.p_value(row["p_holm"]), _verdict(row), fmt.count(row["n_pairs"]),
         ]
         for _, row in shown.head(MOST_ROWS).iterrows()
     ]  # fmt: skip

@@ -33,7 +33,7 @@ def test_the_verdict_names_winner_value_and_lead(view: View) -> None:
 
 def test_ties_are_named_as_ties(view: View) -> None:
     smallest = {answer.question: answer for answer in story.answers(view)}["Smallest in memory"]
-    assert smallest.ties.startswith("Tied with ")
+    assert smallest.ties.startswith("About as small, in the one run that measured each: ")
 
 
 def test_advice_says_what_to_do_and_what_to_keep_in_mind(view: View) -> None:
@@ -210,4 +210,5 @@ def test_many_ties_are_named_by_framework_and_loop(view: View) -> None:
         replace(view, verdict=replace(view.verdict, findings=(replace(smallest, tied_with=tied, runner_up=tied[0]),)))
     )
     name = {"pytorch": "PyTorch", "keras": "Keras"}[smallest.winner.framework]
-    assert said[0].ties == f"Tied with 3 cells of {name} eager and 1 cell of {name} idiomatic."
+    head = "About as small, in the one run that measured each:"
+    assert said[0].ties == f"{head} 3 cells of {name} eager and 1 cell of {name} idiomatic."
