@@ -82,7 +82,7 @@ def compare_sides(sides: Sequence[Side], *, margin: float = TIE_MARGIN) -> Acros
         sides=sides,
         margin=margin,
         cells=table,
-        knees=knees_table(table),
+        knees=knees_table(table, sides),
         apart=_apart_table(others, {letter: apart for letter, (_, apart) in aligned.items()}),
         best={other.letter: _best(base, other, ids, margin) for other in others if (ids := aligned[other.letter][0])},
     )

@@ -15,10 +15,11 @@ from bench.analysis.compare import FASTER, INCONCLUSIVE, SLOWER, TIE
 from bench.analysis.intervals import CONFIDENCE, MIN_RUNS
 from bench.report import format as fmt
 from bench.report.comparison import story
+from bench.report.comparison.noise import noise_sentences
 from bench.report.comparison.view import CompareView, size_label
 from bench.report.figures.base import DataTable
 from bench.report.gallery import Exhibit
-from bench.report.page import facts, git_words
+from bench.report.page import fact_rows, git_words
 from bench.report.view import device_label, family_of
 
 _MOST_ROWS = 200
@@ -87,6 +88,8 @@ class ComparisonPage:
     min_runs: int
     min_sizes: int
     knee_share: str
+    has_models: bool
+    noise: Sequence[str]
     several: bool
     command: str
 
@@ -116,6 +119,8 @@ def page_of(view: CompareView, exhibit: Exhibit) -> ComparisonPage:
         min_runs=MIN_RUNS,
         min_sizes=MIN_SIZES,
         knee_share=fmt.percent(KNEE_SHARE),
+        has_models=any(not side.models.empty for side in across.sides),
+        noise=noise_sentences(across.sides),
         several=view.several,
         command=_command(view),
     )
@@ -165,14 +170,14 @@ def _recorded(side: Side) -> Iterator[tuple[str, str]]:
     yield "started", fmt.one_line(sweep.created_at)
     yield "rounds", fmt.count(len(sweep.rounds))
     for device, rows in side.cells.groupby("device", sort=True):
-        names = sorted({fmt.one_line(name) for name in rows["device_name"].dropna()})
-        yield f"device {device_label(str(device))}", ", ".join(names[:4]) or "not used"
+        if names := sorted({fmt.one_line(name) for name in rows["device_name"].dropna()}):
+            yield f"device {device_label(str(device))}", ", ".join(names[:4])
     yield from _prefixed("machine: ", sweep.machine)
     yield from _prefixed("software: ", {k: v for k, v in sweep.software.items() if k != "executable"})
 
 
 def _prefixed(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for name, text in facts(values):
+    for name, text in fact_rows(values):
         yield prefix + name, text
 
 
@@ -255,11 +260,26 @@ def _knee_table(view: CompareView) -> DataTable:
     columns = {
         f"{base}: knee": lambda row: _knee(row, "knee_base"),
         f"{other}: knee": lambda row: _knee(row, "knee"),
+        **_half_batch_columns(knees, base, other),
         "moved": lambda row: _MOVES.get(row["moved"], fmt.one_line(row["reason"], 90)),
     }
     if knees["setting"].nunique() > 1:
         columns = {"workload, setting": lambda row: f"{row['workload']} {row['setting']}"} | columns
     return _table(view, knees, columns, _MOST_ROWS, loop=_curve_label, file="knees")
+
+
+def _half_batch_columns(knees: pd.DataFrame, base: str, other: str) -> dict[str, Callable[[Any], str]]:
+    """Of the step-time models, where there is any."""
+    if knees[["half_batch_base", "half_batch"]].isna().all(axis=None):
+        return {}
+    return {
+        f"{base}: half speed at": lambda row: _half_batch(row, "half_batch_base"),
+        f"{other}: half speed at": lambda row: _half_batch(row, "half_batch"),
+    }
+
+
+def _half_batch(row: pd.Series[Any], name: str) -> str:
+    return fmt.with_interval(row[name], row[f"{name}_low"], row[f"{name}_high"])
 
 
 def _curve_label(row: pd.Series[Any]) -> str:
