@@ -36,6 +36,10 @@ plan: venv ## say what a sweep would run and how long it would take; ARGS as for
 report: venv ## rebuild tables, figures and report of DIR=results/<sweep> (default: the latest)
 	@$(BENCH) report $(DIR)
 
+.PHONY: compare
+compare: venv ## compare sweeps: A=results/<old> B=results/<new>; C=... for a third, ARGS="--fail-on-regression 5%" for CI
+	@$(BENCH) compare $(A) $(B) $(C) $(ARGS)
+
 .PHONY: doctor
 doctor: venv ## say what is installed, which devices work and what will disturb timing
 	@$(BENCH) doctor

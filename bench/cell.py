@@ -173,7 +173,7 @@ class Cell:
     @property
     def id(self) -> str:
         """A readable slug and a hash of everything that can change the measurement; a control's hash has its flag."""
-        identity = {"measurement_version": MEASUREMENT_VERSION} | self.content()
+        identity = {"measurement_version": MEASUREMENT_VERSION} | _identity(self.to_plain(), prefix="")
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
         name = f"{self.family}-control" if self.control else self.family
         return f"{name}-b{self.batch_size}-{digest[:10]}"
@@ -188,13 +188,13 @@ class Cell:
         """Steps of one epoch, the short last batch included."""
         return -(-self.data.n_train // self.batch_size)
 
-    def content(self) -> dict[str, Any]:
-        """Everything that can change a measurement, nested as in ``to_plain``."""
-        return _identity(self.to_plain(), prefix="")
-
     def to_plain(self) -> dict[str, Any]:
         """The cell as JSON-ready values."""
         return dataclasses.asdict(self)
+
+    def content(self) -> dict[str, Any]:
+        """Everything that can change a measurement, nested as in ``to_plain``."""
+        return _identity(self.to_plain(), prefix="")
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:

@@ -125,8 +125,8 @@ def page_of(view: View, shown: Sequence[Exhibit]) -> Page:
         costs=costs.costs(view),
         phases=costs.phase_names(),
         overhead=costs.overhead(view),
-        machine=list(facts(sweep.machine)),
-        software=list(facts(sweep.software)),
+        machine=list(fact_rows(sweep.machine)),
+        software=list(fact_rows(sweep.software)),
         git=git_words(sweep.git),
         command=fmt.one_line(shlex.join(_as_typed(sweep.command)), fmt.REASON_LENGTH),
         failures=failures,
@@ -168,13 +168,13 @@ def _memory_sources(view: View) -> list[tuple[str, str]]:
     return [(name, "; ".join(sorted(said)[:3])) for name, said in sorted(rows.items())]
 
 
-def facts(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def fact_rows(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Nested values as rows of name and text: a null with its reason, and those without one in a row of their own."""
     absent = []
     for name, value in list(values.items())[:_MOST_FACTS]:
         reason = values.get(f"{name}_reason")
         if isinstance(value, Mapping):
-            yield from facts(value, "" if name == _PACKAGES else f"{prefix}{name} ")
+            yield from fact_rows(value, "" if name == _PACKAGES else f"{prefix}{name} ")
         elif value is None and reason is None:
             absent.append(name)
         elif value is None:

@@ -9,7 +9,7 @@ import pytest
 import bench
 from bench import app, cli
 
-VERBS = ("sweep", "run", "plan", "report", "export", "import", "doctor")
+VERBS = ("sweep", "run", "plan", "report", "compare", "export", "import", "doctor")
 
 
 def help_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

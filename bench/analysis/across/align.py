@@ -33,6 +33,8 @@ class Side:
         sweep: its own record.
         cells: its cells table.
         runs: its runs table.
+        noise: its noise table, empty where there is none.
+        models: its table of step-time models, empty where there is none.
         plans: its planned cells by their id, without the controls, which are no cells of their own.
     """
 
@@ -40,6 +42,8 @@ class Side:
     sweep: SweepRecord
     cells: pd.DataFrame
     runs: pd.DataFrame
+    noise: pd.DataFrame
+    models: pd.DataFrame
     plans: Mapping[str, Cell]
 
 
@@ -72,7 +76,15 @@ def read_side(letter: str, folder: SweepFolder) -> Side:
     sweep, tables = read_sweep(folder), build_tables(folder)
     cells = {planned.id: read_cell(planned) for planned in sweep.cells}
     plans = {id_: cell for id_, cell in cells.items() if not getattr(cell, "control", False)}
-    return Side(letter=letter, sweep=sweep, cells=tables.cells, runs=tables.runs, plans=plans)
+    return Side(
+        letter=letter,
+        sweep=sweep,
+        cells=tables.cells,
+        runs=tables.runs,
+        noise=getattr(tables, "noise", pd.DataFrame()),
+        models=getattr(tables, "models", pd.DataFrame()),
+        plans=plans,
+    )
 
 
 def align(base: Side, other: Side) -> tuple[list[str], list[Apart]]:

@@ -69,6 +69,12 @@ KNEES = (
     Column("knee", "float64", "samples", "the knee in the other sweep"),
     Column("knee_low", "float64", "samples", "the least batch size it can be"),
     Column("knee_high", "float64", "samples", "the largest"),
+    Column("half_batch_base", "float64", "samples", "half-throughput batch of A's step-time model, where it fits"),
+    Column("half_batch_base_low", "float64", "samples", "lower end of its 95 % interval"),
+    Column("half_batch_base_high", "float64", "samples", "upper end of its 95 % interval"),
+    Column("half_batch", "float64", "samples", "the same in the other sweep"),
+    Column("half_batch_low", "float64", "samples", "lower end of its 95 % interval"),
+    Column("half_batch_high", "float64", "samples", "upper end of its 95 % interval"),
     Column("moved", "str", "", "up, down, no (the ranges overlap), or null"),
     Column("reason", "str", "", "why nothing can be said about a move"),
 )

@@ -1,12 +1,19 @@
-"""The knee of a curve over batch sizes: from where on larger batches hardly make it faster."""
+"""The knee of a curve over batch sizes: from where on larger batches hardly make it faster.
+
+It is read off what was measured and holds for any curve. Beside it stands the half-throughput batch of the step-time
+model t(B) = t0 + B / r (``bench.analysis.models``), which is smoother but there only where the model fits.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bench.analysis.across.align import Side
 from bench.analysis.across.columns import KNEES
 from bench.analysis.columns import frame
 
@@ -18,7 +25,8 @@ MIN_SIZES = 3
 
 UP, DOWN, NO = "up", "down", "no"
 
-_CURVE = ["sweep", "sweep_name", "device", "workload", "setting", "framework", "backend", "loop"]
+_CURVE = ["device", "workload", "setting", "framework", "backend", "loop"]
+_ENDS = ("", "_low", "_high")
 
 
 @dataclass(frozen=True)
@@ -51,12 +59,44 @@ def _first(sizes: pd.Series[int], reached: pd.Series[bool]) -> float:
     return float(sizes[reached].min() if reached.any() else sizes.max())
 
 
-def knees_table(cells: pd.DataFrame) -> pd.DataFrame:
-    """One row per curve and sweep, from the batch sizes that both sweeps measured."""
-    groups = cells.sort_values("batch_size").groupby(_CURVE, dropna=False, sort=True)
-    rows = [dict(zip(_CURVE, key, strict=True)) | _both(curve) for key, curve in groups]
-    columns = [column.name for column in KNEES]
-    return frame(pd.DataFrame(rows, columns=columns), KNEES)
+def knees_table(cells: pd.DataFrame, sides: Sequence[Side]) -> pd.DataFrame:
+    """One row per curve and other sweep, from the batch sizes that both measured.
+
+    Args:
+        cells: the cells of all sweeps against the baseline.
+        sides: the sweeps, the baseline first.
+    """
+    models = {side.letter: _half_batches(side) for side in sides}
+    base, rows = models[sides[0].letter], []
+    for key, curve in cells.sort_values("batch_size").groupby(
+        ["sweep", "sweep_name", *_CURVE], dropna=False, sort=True
+    ):
+        letter, name, *what = key
+        place = _place(what)
+        halves = _named(base.get(place), "half_batch_base") | _named(models[str(letter)].get(place), "half_batch")
+        rows.append(
+            {"sweep": letter, "sweep_name": name} | dict(zip(_CURVE, what, strict=True)) | _both(curve) | halves
+        )
+    return frame(pd.DataFrame(rows, columns=[column.name for column in KNEES]), KNEES)
+
+
+def _half_batches(side: Side) -> dict[tuple[str, ...], list[float]]:
+    """Half-throughput batch and its interval of every curve of a sweep that has a model."""
+    if side.models.empty:
+        return {}
+    values = side.models[[f"half_batch_size{end}" for end in _ENDS]].to_numpy(np.float64)
+    return {
+        _place(key): list(row) for key, row in zip(side.models[_CURVE].itertuples(index=False), values, strict=True)
+    }
+
+
+def _place(key: Any) -> tuple[str, ...]:
+    """A curve by its name, whatever stands for a framework without a backend."""
+    return tuple("" if pd.isna(part) else str(part) for part in key)
+
+
+def _named(values: list[float] | None, name: str) -> dict[str, float]:
+    return {f"{name}{end}": value for end, value in zip(_ENDS, values or [np.nan] * 3, strict=True)}
 
 
 def _both(curve: pd.DataFrame) -> dict[str, object]:
@@ -66,8 +106,7 @@ def _both(curve: pd.DataFrame) -> dict[str, object]:
         sizes = "1 batch size" if n == 1 else f"{n} batch sizes"
         return none | {"reason": f"{sizes} in both: a knee takes {MIN_SIZES}"}
     base, other = (
-        knee(curve["batch_size"], *(curve[f"samples_per_s{side}{end}"] for end in ("", "_low", "_high")))
-        for side in ("_base", "")
+        knee(curve["batch_size"], *(curve[f"samples_per_s{side}{end}"] for end in _ENDS)) for side in ("_base", "")
     )
     moved, reason = _moved(base, other)
     return {

@@ -82,7 +82,7 @@ def compare_sides(sides: Sequence[Side], *, margin: float = TIE_MARGIN) -> Acros
         sides=sides,
         margin=margin,
         cells=table,
-        knees=knees_table(table),
+        knees=knees_table(table, sides),
         apart=_apart_table(others, {letter: apart for letter, (_, apart) in aligned.items()}),
         best={other.letter: _best(base, other, ids, margin) for other in others if (ids := aligned[other.letter][0])},
     )
@@ -116,17 +116,14 @@ def _values(base: Side, other: Side, quantity: str) -> tuple[pd.DataFrame, pd.Da
 
 def _times(base: Side, other: Side, theirs: pd.DataFrame, ours: pd.DataFrame, margin: float) -> pd.DataFrame:
     """Times to the target: a family of their own, of the cells in which every run of both sweeps reached one target."""
-    reasons = {
-        str(b.name): _why_no_times(b, o) for (_, b), (_, o) in zip(theirs.iterrows(), ours.iterrows(), strict=True)
-    }
-    ids = [id_ for id_, reason in reasons.items() if reason is None]
+    reasons = [_why_no_times(b, o) for (_, b), (_, o) in zip(theirs.iterrows(), ours.iterrows(), strict=True)]
+    ids = [str(id_) for id_, reason in zip(theirs.index, reasons, strict=True) if reason is None]
     ours_s, theirs_s = _values(base, other, "time_to_target_s")
-    seen = judged(1 / ours_s, 1 / theirs_s, ids, margin=margin, same_runs=is_copy(base, other))
-    renamed = {name: f"time_to_target_{name}" for name in ("ratio", "low", "high", "verdict", "reason")}
-    table = seen[list(renamed)].rename(columns=renamed).reindex(theirs.index)
-    for id_, reason in reasons.items():
-        if reason is not None:
-            table.loc[id_, "time_to_target_reason"] = reason
+    seen = judged(1 / ours_s, 1 / theirs_s, ids, margin=margin, same_runs=is_copy(base, other)).reindex(theirs.index)
+    table = seen[["ratio", "low", "high", "verdict"]].add_prefix("time_to_target_")
+    table["time_to_target_reason"] = (
+        seen["reason"].astype(object).fillna(pd.Series(reasons, theirs.index, dtype=object))
+    )
     return table.assign(time_to_target_s_base=theirs["time_to_target_s"], time_to_target_s=ours["time_to_target_s"])
 
 

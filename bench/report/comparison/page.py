@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from bench.analysis.across.align import Side
+from bench.analysis.across.align import NEITHER_MEASURED, Side
 from bench.analysis.across.knee import DOWN, KNEE_SHARE, MIN_SIZES, NO, UP
 from bench.analysis.compare import FASTER, INCONCLUSIVE, SLOWER, TIE
 from bench.analysis.intervals import CONFIDENCE, MIN_RUNS
 from bench.report import format as fmt
 from bench.report.comparison import story
+from bench.report.comparison.noise import noise_sentences
 from bench.report.comparison.view import CompareView, size_label
 from bench.report.figures.base import DataTable
 from bench.report.gallery import Exhibit
-from bench.report.page import facts, git_words
+from bench.report.page import fact_rows, git_words
 from bench.report.view import device_label, family_of
 
 _MOST_ROWS = 200
@@ -60,7 +61,6 @@ class Group:
     kind: str
     what: str
     sizes: str
-    number: int
     detail: str
 
 
@@ -69,7 +69,7 @@ class ComparisonPage:
     """A comparison."""
 
     title: str
-    headlines: Sequence[str]
+    headlines: Sequence[tuple[str, str]]
     regression: str
     has_regression: bool
     asked: bool
@@ -88,6 +88,8 @@ class ComparisonPage:
     min_runs: int
     min_sizes: int
     knee_share: str
+    has_models: bool
+    noise: Sequence[str]
     several: bool
     command: str
 
@@ -98,7 +100,7 @@ def page_of(view: CompareView, exhibit: Exhibit) -> ComparisonPage:
     differences, alike = _differences(across.sides)
     return ComparisonPage(
         title=" against ".join([fmt.listed([view.name(s.letter) for s in across.others]), view.name("A")]),
-        headlines=[story.headline(view, side.letter) for side in across.others],
+        headlines=[(story.headline(view, s.letter), story.details(view, s.letter)) for s in across.others],
         regression=story.regression(view),
         has_regression=len(view.regressions) > 0,
         asked=view.asked,
@@ -117,6 +119,8 @@ def page_of(view: CompareView, exhibit: Exhibit) -> ComparisonPage:
         min_runs=MIN_RUNS,
         min_sizes=MIN_SIZES,
         knee_share=fmt.percent(KNEE_SHARE),
+        has_models=any(not side.models.empty for side in across.sides),
+        noise=noise_sentences(across.sides),
         several=view.several,
         command=_command(view),
     )
@@ -166,23 +170,29 @@ def _recorded(side: Side) -> Iterator[tuple[str, str]]:
     yield "started", fmt.one_line(sweep.created_at)
     yield "rounds", fmt.count(len(sweep.rounds))
     for device, rows in side.cells.groupby("device", sort=True):
-        names = sorted({fmt.one_line(name) for name in rows["device_name"].dropna()})
-        yield f"device {device_label(str(device))}", ", ".join(names[:4]) or "not used"
+        if names := sorted({fmt.one_line(name) for name in rows["device_name"].dropna()}):
+            yield f"device {device_label(str(device))}", ", ".join(names[:4])
     yield from _prefixed("machine: ", sweep.machine)
     yield from _prefixed("software: ", {k: v for k, v in sweep.software.items() if k != "executable"})
 
 
 def _prefixed(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for name, text in facts(values):
+    for name, text in fact_rows(values):
         yield prefix + name, text
 
 
 def _table(
-    view: CompareView, cells: pd.DataFrame, columns: Mapping[str, Any], most: int, *, file: str = "cells"
+    view: CompareView,
+    cells: pd.DataFrame,
+    columns: Mapping[str, Any],
+    most: int,
+    *,
+    loop: Callable[[Any], str] = lambda row: family_of(row).label,
+    file: str = "cells",
 ) -> DataTable:
     """Sweep where there are several, curve, setting where there are several, then the given columns."""
     leading: dict[str, Any] = {"sweep": lambda row: str(row["sweep"])} if view.several else {}
-    leading["loop"] = lambda row: family_of(row).label
+    leading["loop"] = loop
     if "panel" in cells and view.cells["panel"].nunique() > 1:
         leading["setting"] = lambda row: str(row["panel"])
     every = leading | dict(columns)
@@ -248,14 +258,32 @@ def _knee_table(view: CompareView) -> DataTable:
     knees = view.across.knees
     base, other = view.across.base.letter, _other(view)
     columns = {
-        "device": lambda row: device_label(str(row["device"])),
         f"{base}: knee": lambda row: _knee(row, "knee_base"),
         f"{other}: knee": lambda row: _knee(row, "knee"),
+        **_half_batch_columns(knees, base, other),
         "moved": lambda row: _MOVES.get(row["moved"], fmt.one_line(row["reason"], 90)),
     }
     if knees["setting"].nunique() > 1:
         columns = {"workload, setting": lambda row: f"{row['workload']} {row['setting']}"} | columns
-    return _table(view, knees, columns, _MOST_ROWS, file="knees")
+    return _table(view, knees, columns, _MOST_ROWS, loop=_curve_label, file="knees")
+
+
+def _half_batch_columns(knees: pd.DataFrame, base: str, other: str) -> dict[str, Callable[[Any], str]]:
+    """Of the step-time models, where there is any."""
+    if knees[["half_batch_base", "half_batch"]].isna().all(axis=None):
+        return {}
+    return {
+        f"{base}: half speed at": lambda row: _half_batch(row, "half_batch_base"),
+        f"{other}: half speed at": lambda row: _half_batch(row, "half_batch"),
+    }
+
+
+def _half_batch(row: pd.Series[Any], name: str) -> str:
+    return fmt.with_interval(row[name], row[f"{name}_low"], row[f"{name}_high"])
+
+
+def _curve_label(row: pd.Series[Any]) -> str:
+    return f"{family_of(row).label} on the {device_label(str(row['device']))}"
 
 
 def _knee(row: pd.Series[Any], name: str) -> str:
@@ -267,24 +295,32 @@ def _knee(row: pd.Series[Any], name: str) -> str:
 
 
 def _groups(view: CompareView) -> list[Group]:
-    """Cells set apart, those of one curve and one reason on one line."""
-    apart = view.across.apart
-    keys = ["sweep", "kind", "framework", "backend", "loop", "device", "detail"]
-    groups = []
-    for _, rows in apart.groupby(keys, dropna=False, sort=True):
+    """Cells set apart, those of one reason and the same batch sizes on one line, what was lost first."""
+    curves: dict[tuple[str, ...], list[str]] = {}
+    keys = ["sweep", "kind", "detail", "framework", "backend", "loop", "device"]
+    for _, rows in view.across.apart.groupby(keys, dropna=False, sort=True):
         first, sizes = rows.iloc[0], sorted({int(size) for size in rows["batch_size"]})
         shown = ", ".join(fmt.count(size) for size in sizes[:_MOST_SIZES])
-        groups.append(
-            Group(
-                sweep=view.name(str(first["sweep"])),
-                kind=str(first["kind"]),
-                what=f"{family_of(first).label} on the {device_label(str(first['device']))}",
-                sizes=shown if len(sizes) <= _MOST_SIZES else f"{shown} …",
-                number=len(rows),
-                detail=fmt.one_line(first["detail"], fmt.REASON_LENGTH) if first["detail"] else "",
-            )
+        key = (
+            str(first["sweep"]),
+            str(first["kind"]),
+            _detail(first),
+            shown if len(sizes) <= _MOST_SIZES else f"{shown} …",
         )
-    return groups[:_MOST_ROWS]
+        curves.setdefault(key, []).append(_curve_label(first))
+    ordered = sorted(curves.items(), key=lambda pair: (pair[0][0], _rank(pair[0][1]), pair[0]))
+    return [
+        Group(view.name(sweep), kind, "; ".join(what), sizes, detail) for (sweep, kind, detail, sizes), what in ordered
+    ][:_MOST_ROWS]
+
+
+def _detail(row: pd.Series[Any]) -> str:
+    return fmt.one_line(row["detail"], fmt.REASON_LENGTH) if row["detail"] else ""
+
+
+def _rank(kind: str) -> int:
+    """Cells that were lost come first, those that nobody could measure last."""
+    return 0 if kind.startswith("not measured") else 2 if kind == NEITHER_MEASURED else 1
 
 
 def _command(view: CompareView) -> str:

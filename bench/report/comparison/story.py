@@ -19,11 +19,18 @@ _MOST_NAMED = 3
 
 
 def headline(view: CompareView, letter: str) -> str:
-    """What a sweep is against the baseline, in a few sentences."""
+    """What a sweep is against the baseline: at its best, how many cells lost and won, and which knee moved."""
     cells = view.of(letter)
     if cells.empty:
         return f"Nothing of {view.name(letter)} can be compared with {view.name(view.across.base.letter)}."
-    sentences = [_copy(view, letter), _best(view, letter), _counts(view, cells), _knees(view, letter)]
+    parts = [_best(view, letter), _won_and_lost(cells), _moved_knees(view, letter)]
+    return f"{'; '.join(part for part in parts if part)}."
+
+
+def details(view: CompareView, letter: str) -> str:
+    """What the headline leaves out."""
+    cells = view.of(letter)
+    sentences = [_copy(view, letter), *([] if cells.empty else [_counts(view, cells)]), _still_knees(view, letter)]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
@@ -93,11 +100,11 @@ def _best(view: CompareView, letter: str) -> str:
     ratio = fmt.ratio_interval(best.ratio, best.low, best.high)
     where = _where(view, letter, best)
     if best.verdict == TIE:
-        return f"{ours} trains the same network as fast as {theirs} within {margin}, {where}: {ratio}."
+        return f"{ours} trains the same network as fast as {theirs} within {margin}, {where}: {ratio}"
     if best.verdict == INCONCLUSIVE:
-        return f"Whether {ours} or {theirs} trains the same network faster, {where}, cannot be told: {ratio}."
+        return f"Whether {ours} or {theirs} trains the same network faster, {where}, cannot be told: {ratio}"
     few = "" if best.verdict else f" (in fewer than {MIN_RUNS} runs, so without an interval)"
-    return f"{ours} trains the same network {ratio} as fast as {theirs}, {where}{few}."
+    return f"{ours} trains the same network {ratio} as fast as {theirs}, {where}{few}"
 
 
 def _where(view: CompareView, letter: str, best: Best) -> str:
@@ -108,27 +115,38 @@ def _where(view: CompareView, letter: str, best: Best) -> str:
     return f"each at its best: {at} in {letter}, {at_base} in {view.across.base.letter}"
 
 
+def _won_and_lost(cells: pd.DataFrame) -> str:
+    judged = cells["verdict"].dropna()
+    if judged.empty:
+        return ""
+    slower, faster = (int((judged == word).sum()) for word in (SLOWER, FASTER))
+    return f"{slower or 'none'} of {fmt.plural(len(judged), 'cell')} got slower, {faster or 'none'} faster"
+
+
 def _counts(view: CompareView, cells: pd.DataFrame) -> str:
-    margin = view.margin
-    words = {FASTER: "faster", SLOWER: "slower", TIE: f"equal within {margin}", INCONCLUSIVE: "undecided"}
+    """The cells that were neither won nor lost, and how far the ratios lie apart."""
+    words = {TIE: f"equal within {view.margin}", INCONCLUSIVE: "undecided"}
     parts = [f"{n} {text}" for word, text in words.items() if (n := int((cells["verdict"] == word).sum()))]
     without = int(cells["verdict"].isna().sum())
-    parts += [f"{without} without a verdict, for want of runs"] if without else []
+    parts += [f"{without} without a verdict for want of runs"] if without else []
     middle, least, most = (fmt.ratio(value) for value in cells["ratio"].quantile([0.5, 0.0, 1.0]))
-    spread = f" The median cell is at {middle}, the extremes at {least} and {most}." if len(cells) > 1 else ""
-    return f"Of {fmt.plural(len(cells), 'cell')} in both, {fmt.listed(parts)}.{spread}"
+    rest = f"{fmt.listed(parts)}. " if parts else ""
+    spread = f"The median cell is at {middle}, the extremes at {least} and {most}." if len(cells) > 1 else ""
+    return f"Of {fmt.plural(len(cells), 'cell')} in both, {rest}{spread}".rstrip() if parts else spread
 
 
-def _knees(view: CompareView, letter: str) -> str:
-    knees = view.across.knees[view.across.knees["sweep"] == letter]
-    moved = knees[knees["moved"].isin([UP, DOWN])]
-    if moved.empty:
-        return "No knee has moved beyond doubt." if knees["moved"].notna().any() else ""
+def _moved_knees(view: CompareView, letter: str) -> str:
+    knees = view.across.knees
+    moved = knees[(knees["sweep"] == letter) & knees["moved"].isin([UP, DOWN])]
     named = [
         f"the knee of {family_of(row).label} on the {device_label(str(row['device']))} moved from "
         f"{fmt.count(row['knee_base'])} to {fmt.count(row['knee'])}"
         for _, row in moved.head(_MOST_NAMED).iterrows()
     ]
     more = len(moved) - len(named)
-    text = fmt.listed([*named, *([f"{more} more moved"] if more > 0 else [])])
-    return f"{text[0].upper()}{text[1:]}."
+    return fmt.listed([*named, *([f"{fmt.plural(more, 'other knee')} moved too"] if more > 0 else [])])
+
+
+def _still_knees(view: CompareView, letter: str) -> str:
+    told = view.across.knees.loc[view.across.knees["sweep"] == letter, "moved"].dropna()
+    return "No knee has moved beyond doubt." if len(told) and not told.isin([UP, DOWN]).any() else ""

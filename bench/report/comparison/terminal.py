@@ -22,7 +22,7 @@ def print_comparison(view: CompareView, folder: ComparisonFolder, console: Conso
     console.print(_cells_table(view))
     # Text, never markup: names and reasons are foreign and may hold square brackets.
     for side in view.across.others:
-        console.print(Text(story.headline(view, side.letter)))
+        console.print(Text(f"{story.headline(view, side.letter)} {story.details(view, side.letter)}".rstrip()))
     for sentence in [*story.losses(view), story.regression(view), *_apart(view)]:
         console.print(Text(sentence))
     console.print(Text(f"Comparison: {folder.html}"), soft_wrap=True)

@@ -16,7 +16,7 @@ from bench.report.figures.batch_loss import decimated, with_running_mean
 from bench.report.figures.loss_curves import chosen_sizes
 from bench.report.figures.ratio import relative_luminance
 from bench.report.figures.target import TARGET, first_resolved
-from bench.report.page import _as_typed, _facts
+from bench.report.page import _as_typed, fact_rows
 from bench.report.terminal import print_summary
 from bench.report.view import View, budget_label
 from bench.store.layout import SweepFolder
@@ -188,7 +188,7 @@ def test_facts_without_a_value_are_told_with_their_reason_or_together() -> None:
         "governor": None, "governor_reason": "not exposed", "turbo": None, "smt": False, "frequency_mhz": 2596,
         "packages": {"torch": "2.13.0", "torch-tpu": None, "triton": None},
     }  # fmt: skip
-    assert list(_facts(facts)) == [
+    assert list(fact_rows(facts)) == [
         ("governor", "– (not exposed)"), ("SMT", "no"), ("frequency", "2,596 MHz"), ("torch", "2.13.0"),
         ("not there", "torch-tpu, triton"), ("not there", "turbo"),
     ]  # fmt: skip

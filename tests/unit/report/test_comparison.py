@@ -1,0 +1,229 @@
+"""The page of a comparison: verdict first, every word in its place, the same bytes each time, no file in a sweep."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from bench import cli
+from bench.errors import UsageError
+from bench.report.comparison.build import build_comparison
+from bench.report.comparison.figure import ticks_that_fit
+from bench.report.comparison.folder import ComparisonFolder
+from bench.store.layout import SweepFolder
+from tests.synthetic import make_sweep
+from tests.unit.analysis.test_across import SLOWED, SMALL
+from tests.unit.report.reading import read_html
+from tests.unit.report.test_hostile import HOSTILE, poison, shape
+
+
+@pytest.fixture(scope="module")
+def sweeps(tmp_path_factory: pytest.TempPathFactory) -> list[SweepFolder]:
+    path = tmp_path_factory.mktemp("sweeps")
+    return [make_sweep(path / "old", **SMALL), make_sweep(path / "new", **(SMALL | {"paces": SLOWED}))]
+
+
+@pytest.fixture(scope="module")
+def built(sweeps: list[SweepFolder]) -> ComparisonFolder:
+    return build_comparison(sweeps)[1]
+
+
+def files(folder: ComparisonFolder) -> dict[str, bytes]:
+    return {str(p.relative_to(folder.path)): p.read_bytes() for p in folder.path.rglob("*") if p.is_file()}
+
+
+def typed(sweeps: list[SweepFolder], *more: str) -> int:
+    return cli.main(["compare", *(str(sweep.path) for sweep in sweeps), *more])
+
+
+def test_the_page_begins_with_the_verdict(built: ComparisonFolder) -> None:
+    read = read_html(built.html.read_text(encoding="utf-8"))
+    paragraphs = [text for tag, text in read.texts if tag == "p"]
+    assert paragraphs[1].startswith("new (B) trains the same network 0.833× (")
+    assert "as fast as old (A), both at their best with PyTorch eager on the CPU" in paragraphs[1]
+    assert "3 of 6 cells got slower, none faster" in paragraphs[1]
+    assert any("A regression beyond 5% is proven in 3 of 6 cells" in text for tag, text in read.texts)
+    csp = [attributes.get("content") for tag, attributes in read.tags if attributes.get("http-equiv")]
+    assert csp == ["default-src 'none'; style-src 'unsafe-inline'; img-src data:"]
+    assert not [url for url in read.attributes("href") if "//" in url]
+
+
+def test_what_it_writes_and_where(sweeps: list[SweepFolder], built: ComparisonFolder) -> None:
+    assert built.path == sweeps[0].path.parent / "compare-old-new"
+    tables = {f"tables/{name}.{suffix}" for name in ("cells", "knees", "apart") for suffix in ("csv", "parquet")}
+    assert set(files(built)) == {"compare.html", "compare.md", "figures/speed_up.svg", "figures/speed_up.png", *tables}
+    for sweep in sweeps:
+        assert {path.name for path in sweep.path.iterdir()} == {"sweep.json", "journal.jsonl", "runs"}
+
+
+def test_a_rebuild_elsewhere_is_byte_for_byte_the_same(
+    sweeps: list[SweepFolder], built: ComparisonFolder, tmp_path: Path
+) -> None:
+    copies = []
+    for sweep in sweeps:
+        shutil.copytree(sweep.path, tmp_path / "elsewhere" / sweep.name)
+        copies.append(SweepFolder(tmp_path / "elsewhere" / sweep.name))
+    _, folder = build_comparison(copies, output=tmp_path / "out")
+    assert files(folder) == files(built)
+
+
+def test_a_proven_regression_ends_with_3_where_asked(
+    sweeps: list[SweepFolder], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = ["--output", str(tmp_path / "out")]
+    assert typed(sweeps, *out, "--fail-on-regression", "5%") == 3
+    said = " ".join(capsys.readouterr().out.split())
+    assert "\x1b" not in said
+    assert "A regression beyond 5% is proven in 3 of 6 cells: PyTorch eager on the CPU at" in said
+    assert f"Comparison: {tmp_path / 'out' / 'compare.html'}" in said
+    assert typed(sweeps, *out, "--fail-on-regression", "0.3") == 0
+    assert "No regression beyond 30% is proven in 6 cells." in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_sweep_against_itself_is_all_ties(sweeps: list[SweepFolder], capsys: pytest.CaptureFixture[str]) -> None:
+    assert typed([sweeps[0], sweeps[0]], "--fail-on-regression", "5%") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "old (B) is the same sweep as A, run by run. Of 6 cells in both, 6 equal within 5%." in said
+    assert "none of 6 cells got slower, none faster" in said
+
+
+def test_too_few_runs_prove_nothing_and_say_so(
+    sweeps: list[SweepFolder], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = make_sweep(tmp_path / "few", **(SMALL | {"paces": SLOWED, "rounds": 2}))
+    assert typed([sweeps[0], few], "--fail-on-regression", "5%") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "6 cells have fewer than 5 runs in one of the sweeps: there none can be proven." in said
+    assert "(in fewer than 5 runs, so without an interval)" in said
+    assert "5 and 2 runs" in said
+
+
+def test_cells_lost_in_the_new_sweep_are_told(
+    sweeps: list[SweepFolder], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = make_sweep(tmp_path / "broken", **(SMALL | {"wrong": [("pytorch", "eager", 8)]}))
+    assert typed([sweeps[0], broken]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "1 cell measured in A could not be measured in broken (B)" in said
+    assert "Not compared with broken (B): 1 cell not measured in B." in said
+
+
+def test_without_being_asked_a_regression_is_told_and_ends_with_0(
+    sweeps: list[SweepFolder], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert typed(sweeps, "--output", str(tmp_path / "out")) == 0
+    assert "A regression beyond 5% is proven" in capsys.readouterr().out
+
+
+def test_several_sweeps_each_have_their_verdict(sweeps: list[SweepFolder], tmp_path: Path) -> None:
+    view, folder = build_comparison([*sweeps, sweeps[0]], output=tmp_path / "out")
+    text = folder.markdown.read_text(encoding="utf-8")
+    assert text.startswith("# new (B) and old (C) against old (A)\n")
+    assert "**new (B) trains" in text
+    assert "**old (C) trains" in text
+    assert [letter for letter, _ in view.facets()] == ["B", "C"]
+
+
+def test_what_differs_is_shown_and_what_does_not_is_counted(sweeps: list[SweepFolder], tmp_path: Path) -> None:
+    copy = SweepFolder(tmp_path / "newer")
+    shutil.copytree(sweeps[1].path, copy.path)
+    record = json.loads(copy.sweep_json.read_text())
+    record |= {"name": "newer", "bench_version": "9.9.9", "git": {"commit": "f" * 40, "dirty": True}}
+    record["machine"]["processor"] = "Newer CPU"
+    record["software"]["torch"] = "3.0.0"
+    copy.sweep_json.write_text(json.dumps(record))
+    _, folder = build_comparison([sweeps[0], copy], output=tmp_path / "out")
+    lines = folder.markdown.read_text(encoding="utf-8").splitlines()
+    assert "| bench | 0.1.0 | 9.9.9 |" in lines
+    assert "| machine: processor | Synthetic CPU | Newer CPU |" in lines
+    assert "| software: torch | 2.13.0 | 3.0.0 |" in lines
+    assert any(line.startswith("| source |") and line.endswith("not committed |") for line in lines)
+    assert not any(line.startswith("| software: keras |") for line in lines)
+
+
+def test_where_nothing_can_be_compared_it_is_refused_with_the_reason(
+    sweeps: list[SweepFolder], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = make_sweep(tmp_path / "other", **(SMALL | {"n_train": 500, "rounds": 1}))
+    assert typed([sweeps[0], other], "--output", str(tmp_path / "out")) == 2
+    assert "another workload: " in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_newer_format_is_refused(
+    sweeps: list[SweepFolder], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = SweepFolder(tmp_path / "future")
+    shutil.copytree(sweeps[1].path, copy.path)
+    record: dict[str, Any] = json.loads(copy.sweep_json.read_text())
+    copy.sweep_json.write_text(json.dumps(record | {"schema_version": 10**6}))
+    assert typed([sweeps[0], copy]) == 2
+    assert "schema_version 1000000" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("where", [".", "runs/mine"])
+def test_nothing_is_written_into_a_sweep(sweeps: list[SweepFolder], where: str) -> None:
+    with pytest.raises(UsageError, match="lies inside the sweep"):
+        build_comparison(sweeps, output=sweeps[1].path / where)
+
+
+def test_one_sweep_is_no_comparison(sweeps: list[SweepFolder], capsys: pytest.CaptureFixture[str]) -> None:
+    assert typed(sweeps[:1]) == 2
+    assert "a comparison takes a baseline and 1 to 25 others" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["5%", "0.05"])
+def test_margins_are_shares(text: str) -> None:
+    assert cli.regression_margin(text) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("text", ["5", "0", "-1%", "100%", "five", "", "%", "nan", "inf", "5%%"])
+def test_other_margins_are_refused_with_the_rule(
+    text: str, sweeps: list[SweepFolder], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert typed(sweeps, f"--fail-on-regression={text}") == 2
+    assert "from 0.1% to below 100%" in capsys.readouterr().err
+
+
+def test_long_names_make_a_folder_all_the_same(sweeps: list[SweepFolder], tmp_path: Path) -> None:
+    copy = SweepFolder(tmp_path / ("x" * 200))
+    shutil.copytree(sweeps[1].path, copy.path)
+    _, folder = build_comparison([copy, sweeps[0]])
+    assert folder.path.parent == tmp_path
+    assert folder.html.is_file()
+
+
+@pytest.mark.parametrize("first", [0, 3, 6])
+def test_hostile_text_stays_in_its_place(
+    sweeps: list[SweepFolder], built: ComparisonFolder, tmp_path: Path, first: int
+) -> None:
+    poisoned = []
+    for place, sweep in enumerate(sweeps):
+        copy = SweepFolder(tmp_path / sweep.name)
+        shutil.copytree(sweep.path, copy.path)
+        poison(copy, HOSTILE[first + place :] + HOSTILE[: first + place])
+        poisoned.append(copy)
+    _, folder = build_comparison(poisoned, output=tmp_path / "out")
+    html, markdown = (path.read_text(encoding="utf-8") for path in (folder.html, folder.markdown))
+    read = read_html(html)
+    assert shape(read) == shape(read_html(built.html.read_text(encoding="utf-8")))
+    assert not [name for _, attributes in read.tags for name in attributes if name.startswith("on")]
+    assert not set(html + markdown) & set("\u202e\u200f\u2066\x1b\x00")
+    assert "<" not in markdown.split("~~~")[0]
+    tables = [block.splitlines() for block in markdown.split("\n\n") if block.startswith("| ")]
+    assert len(tables) >= 3
+    for table in tables:
+        assert len({line.count("|") for line in table}) == 1, table
+    tags = {element.tag for element in ElementTree.parse(folder.figures / "speed_up.svg").getroot().iter()}  # noqa: S314
+    assert not [tag for tag in tags if "script" in tag]
+
+
+def test_ticks_of_ratios_hold_1_and_do_not_touch() -> None:
+    assert ticks_that_fit((0.9, 1.1), 200.0) == [0.9, 0.95, 1.0, 1.05, 1.1]
+    assert 1.0 in ticks_that_fit((0.01, 100.0), 200.0)
+    assert len(ticks_that_fit((0.5, 2.0), 40.0)) <= 3
