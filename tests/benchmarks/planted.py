@@ -1,0 +1,183 @@
+"""Whether a real slowdown is found: one of known size, planted in a real engine (see ``planted_template``).
+
+Run with ``make bench-planted``; ``ARGS="--trials 5"`` runs fewer. A trial is a small sweep: rounds, in each of them the
+engine as it is and the same engine slowed by 5 % and by 2 %, in random order, every run a process of its own. It is
+judged where every "faster" of this harness is (``bench.analysis.compare``), each slowdown for itself.
+
+How many rounds the trials have is settled before the first of them, from the spread in a pilot whose runs are used for
+nothing else: adding rounds until a difference shows would find differences where there are none. A speed-up is the
+same pair read the other way round; what would be called slower then is a speed-up reported as a slowdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+from unittest.mock import patch
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from bench.analysis.compare import ALPHA, Comparisons
+from bench.run import processes
+from tests.benchmarks.real_aa import StepTimes, judged, progress
+from tests.benchmarks.real_runs import STEADY_S, RealRuns, real_runs, short
+
+_TEMPLATE = Path(__file__).with_name("planted_template.py")
+TRIALS = 100
+MOST_PAIRS = 30
+FEWEST_PAIRS = 10
+"""From here on the judgement leaves the most extreme pairs out: one disturbed run must not decide a trial."""
+PILOT_ROUNDS = 20
+SPREAD_QUANTILE = 0.8
+"""The pilot's spread is taken for as large as it may well be: this far up its own distribution."""
+
+
+class Demand(NamedTuple):
+    """A slowdown, the share of trials that must find it, and the power that the number of pairs is chosen for."""
+
+    slowdown: float
+    found: float
+    power: float
+
+
+DEMANDS = (Demand(0.05, 0.99, 0.9995), Demand(0.02, 0.90, 0.975))
+
+
+class Outcome(NamedTuple):
+    """How the trials of one slowdown ended.
+
+    Attributes:
+        found: trials in which the slowed engine is slower beyond doubt.
+        reversed: trials in which it is faster beyond doubt: read the other way round, a speed-up called a slowdown.
+        ratio: median over trials; 1 + slowdown, if the plant is what it claims to be.
+    """
+
+    demand: Demand
+    pairs: int
+    trials: int
+    found: int
+    reversed: int
+    ratio: float
+
+    @property
+    def met(self) -> bool:
+        """Whether enough were found, and no speed-up was called a slowdown."""
+        return self.found >= self.demand.found * self.trials and self.reversed == 0
+
+    def __str__(self) -> str:
+        return (
+            f"{'met' if self.met else 'MISSED':7} {self.demand.slowdown:.0%} slower: found in {self.found} of"
+            f" {self.trials} (bar {self.demand.found:.0%}) by {self.pairs} pairs each, median ratio {self.ratio:.4f};"
+            f" the other way round: {self.reversed} of {self.trials} speed-ups reported as slowdowns"
+        )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Pilot, trials, bars; 1 where one is missed."""
+    asked = _parser().parse_args(arguments)
+    cell = short("pytorch", None, "eager", asked.batch_size, steady_s=asked.steady_s)
+    print(f"{cell.family} at batch {cell.batch_size}: {asked.trials} trials, each difference tested at {ALPHA:.0%}")
+    rng = np.random.default_rng(asked.seed)
+    with slowed_workers(), real_runs(cell) as runs:
+        runs.step_us(0)  # the first run of a template finds cold files
+        spread = pilot(runs, asked.pilot_rounds, rng)
+        pairs = [pairs_for(demand, spread, asked.pilot_rounds) for demand in DEMANDS]
+        chosen = ", ".join(f"{n} for {demand.slowdown:.0%}" for demand, n in zip(DEMANDS, pairs, strict=True))
+        print(f"pilot: ratios inside rounds spread by {spread:.2%}; pairs per trial: {chosen}")
+        step_us = measure(runs, asked.trials, pairs, rng)
+    outcomes = [
+        outcome(demand, judged(step_us[:, [1 + which, 0], :n]))
+        for which, (demand, n) in enumerate(zip(DEMANDS, pairs, strict=True))
+    ]
+    print("\n".join(map(str, outcomes)))
+    return 0 if all(outcome.met for outcome in outcomes) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bench-planted", description=__doc__.splitlines()[0])
+    parser.add_argument("--trials", type=int, default=TRIALS, metavar="N")
+    parser.add_argument("--pilot-rounds", type=int, default=PILOT_ROUNDS, metavar="N")
+    parser.add_argument("--batch-size", type=int, default=32, metavar="N")
+    parser.add_argument("--steady-s", type=float, default=STEADY_S, help="steady timing of a run", metavar="S")
+    parser.add_argument("--seed", type=int, default=0, help="of the order inside rounds", metavar="N")
+    return parser
+
+
+@contextmanager
+def slowed_workers() -> Iterator[None]:
+    """Templates that are started in this block fork slowed workers."""
+
+    def command(_: str | None, __: str, *arguments: str) -> list[str]:
+        return [sys.executable, str(_TEMPLATE), *arguments]
+
+    with patch.object(processes, "command", command):
+        yield
+
+
+def pilot(runs: RealRuns, rounds: int, rng: np.random.Generator) -> float:
+    """Standard deviation of the logarithm of the ratio of two runs of one round, neither of them slowed."""
+    step_us = np.empty((2, rounds))
+    for round_ in range(rounds):
+        for name in rng.permutation(2):
+            step_us[name, round_] = runs.step_us(round_)
+    return spread_of(np.log(step_us[0] / step_us[1]))
+
+
+def spread_of(log_ratios: NDArray[np.float64]) -> float:
+    """A standard deviation that a few disturbed rounds do not decide, as the judgement's trimmed means are not either.
+
+    From the quartiles, which lie 1.349 standard deviations apart in a normal distribution.
+    """
+    low, high = np.quantile(log_ratios, [0.25, 0.75])
+    return float(high - low) / 1.349
+
+
+def pairs_for(demand: Demand, spread: float, pilot_rounds: int) -> int:
+    """The fewest pairs whose paired t test finds the slowdown with the power wanted, ``MOST_PAIRS`` at most."""
+    sure = spread * np.sqrt((pilot_rounds - 1) / stats.chi2.ppf(1 - SPREAD_QUANTILE, pilot_rounds - 1))
+    enough = (n for n in range(FEWEST_PAIRS, MOST_PAIRS) if power(demand.slowdown, sure, n) >= demand.power)
+    return next(enough, MOST_PAIRS)
+
+
+def power(slowdown: float, spread: float, pairs: int) -> float:
+    """Of the two-sided paired t test at ``ALPHA``: noncentral t, the chance in the wrong direction left out."""
+    needed = stats.t.isf(ALPHA / 2, pairs - 1)
+    return float(stats.nct.sf(needed, pairs - 1, np.log1p(slowdown) / spread * np.sqrt(pairs)))
+
+
+def measure(runs: RealRuns, trials: int, pairs: Sequence[int], rng: np.random.Generator) -> StepTimes:
+    """Step times in microseconds, shape (trials, 1 + slowdowns, most pairs); NaN beyond a slowdown's own pairs."""
+    plants = (0.0, *(demand.slowdown for demand in DEMANDS))
+    wanted = (max(pairs), *pairs)
+    step_us = np.full((trials, len(plants), max(pairs)), np.nan)
+    began_s = time.monotonic()
+    for trial in range(trials):
+        for round_ in range(max(pairs)):
+            for which in rng.permutation([which for which, n in enumerate(wanted) if round_ < n]):
+                step_us[trial, which, round_] = runs.step_us(round_, planted=plants[which])
+        progress(trial + 1, trials, began_s)
+    return step_us
+
+
+def outcome(demand: Demand, seen: Comparisons) -> Outcome:
+    """Of trials whose ratios are slowed / as it is."""
+    differs = seen.p <= ALPHA
+    return Outcome(
+        demand=demand,
+        pairs=int(seen.n_pairs.max()),
+        trials=len(seen.p),
+        found=int(np.sum(differs & (seen.ratio > 1))),
+        reversed=int(np.sum(differs & (seen.ratio < 1))),
+        ratio=float(np.median(seen.ratio)),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,150 @@
+"""What the bars on real runs make of their numbers, and that a plant slows a real engine by what it says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from tests.benchmarks import planted, real_aa
+from tests.benchmarks.planted import DEMANDS, MOST_PAIRS, Demand, Outcome, outcome, pairs_for, power, spread_of
+from tests.benchmarks.real_aa import FalseAlarms, StepTimes, false_alarms, judged
+from tests.benchmarks.real_runs import real_runs, short
+from tests.benchmarks.slowed import Slowed
+
+
+def alike(comparisons: int, rounds: int, spread: float = 0.01) -> StepTimes:
+    rng = np.random.default_rng(7)
+    drift = np.exp(np.linspace(0, 0.5, rounds))
+    return 200.0 * drift * rng.lognormal(0.0, spread, (comparisons, 2, rounds))
+
+
+@dataclass
+class ScriptedRuns:
+    """Runs that take 200 us, and their plant more."""
+
+    asked: list[tuple[int, float]] = field(default_factory=list)
+
+    def step_us(self, round_: int, *, planted: float = 0.0) -> float:
+        self.asked.append((round_, planted))
+        return 200.0 * (1 + planted)
+
+
+# --- A/A --------------------------------------------------------------------------------------------------------------
+
+
+def test_the_limit_is_the_binomials() -> None:
+    bar = FalseAlarms(rate=0.05, n=200, seen=18)
+    assert bar.limit == 18
+    assert stats.binom.cdf(18, 200, 0.05) >= 0.99 > stats.binom.cdf(17, 200, 0.05)
+    assert bar.met
+    assert not bar._replace(seen=19).met
+    assert bar._replace(seen=0).p == 1
+    assert FalseAlarms(rate=0.01, n=200, seen=6).met
+    assert str(bar).startswith("met     false alarms at a nominal 5%: 18 of 200 (9.0%); the limit is 18")
+    assert str(bar._replace(seen=19)).startswith("MISSED")
+
+
+def test_cells_that_are_alike_raise_as_many_alarms_as_the_rate_allows() -> None:
+    seen = judged(alike(2000, 5))
+    for rate in real_aa.RATES:
+        bar = false_alarms(seen, rate)
+        assert bar.n == 2000
+        assert bar.met
+        assert bar.seen > stats.binom.ppf(0.001, 2000, rate)
+
+
+def test_a_name_that_matters_is_an_alarm_in_every_comparison() -> None:
+    step_us = alike(40, 5)
+    step_us[:, 0] *= 1.2
+    bar = false_alarms(judged(step_us), 0.01)
+    assert bar.seen == 40
+    assert not bar.met
+
+
+def test_both_names_run_in_every_round_of_every_comparison() -> None:
+    runs = ScriptedRuns()
+    step_us = real_aa.measure(runs, 3, 4, np.random.default_rng(0))  # type: ignore[arg-type]
+    assert step_us.shape == (3, 2, 4)
+    assert (step_us == 200.0).all()
+    assert sorted(round_ for round_, _ in runs.asked) == sorted([*range(12), *range(12)])
+
+
+# --- planted slowdowns ------------------------------------------------------------------------------------------------
+
+
+def test_the_number_of_pairs_has_the_power_asked_for() -> None:
+    demand = Demand(slowdown=0.02, found=0.90, power=0.975)
+    counts = [pairs_for(demand, spread, 20) for spread in (0.001, 0.012, 0.02, 0.1)]
+    assert counts == sorted(counts)
+    assert counts[0] == planted.FEWEST_PAIRS
+    assert counts[-1] == MOST_PAIRS
+    assert power(0.02, 0.015, 12) == pytest.approx(_simulated_power(0.02, 0.015, 12), abs=0.01)
+
+
+def _simulated_power(slowdown: float, spread: float, pairs: int) -> float:
+    logs = np.log1p(slowdown) + np.random.default_rng(1).normal(0.0, spread, (40_000, pairs))
+    p = stats.ttest_1samp(logs, 0.0, axis=1).pvalue
+    return float(np.mean((p <= 0.05) & (logs.mean(axis=1) > 0)))
+
+
+def test_a_few_disturbed_rounds_do_not_decide_the_spread() -> None:
+    rounds = np.random.default_rng(3).normal(0.0, 0.01, 400)
+    assert spread_of(rounds) == pytest.approx(0.01, rel=0.1)
+    rounds[:20] = 0.5
+    assert spread_of(rounds) == pytest.approx(0.01, rel=0.2)
+
+
+def test_slowdowns_are_counted_in_their_own_direction() -> None:
+    demand = DEMANDS[0]
+    step_us = alike(10, 12)
+    step_us[:9, 0] *= 1.05
+    step_us[9, 0] *= 0.9
+    seen = outcome(demand, judged(step_us))
+    assert (seen.trials, seen.pairs, seen.found, seen.reversed) == (10, 12, 9, 1)
+    assert seen.ratio == pytest.approx(1.05, rel=0.01)
+
+
+def test_a_bar_takes_enough_finds_and_no_speed_up_called_a_slowdown() -> None:
+    met = Outcome(demand=DEMANDS[0], pairs=10, trials=100, found=99, reversed=0, ratio=1.05)
+    assert met.met
+    assert not met._replace(found=98).met
+    assert not met._replace(reversed=1).met
+
+
+def test_every_slowdown_has_its_own_pairs_in_every_trial() -> None:
+    runs = ScriptedRuns()
+    step_us = planted.measure(runs, 2, [3, 5], np.random.default_rng(0))  # type: ignore[arg-type]
+    assert step_us.shape == (2, 3, 5)
+    assert np.sum(~np.isnan(step_us), axis=2).tolist() == [[5, 3, 5]] * 2
+    slower = judged(step_us[:, [1, 0], :3])
+    assert slower.ratio == pytest.approx([1.05, 1.05])
+    assert judged(step_us[:, [2, 0], :5]).ratio == pytest.approx([1.02, 1.02])
+
+
+# --- the plant --------------------------------------------------------------------------------------------------------
+
+
+def test_a_slowed_step_keeps_the_processor_busy_for_as_long_as_it_was_told() -> None:
+    looks: list[int] = []
+
+    def clock() -> int:
+        looks.append(10 * len(looks))
+        return looks[-1]
+
+    slowed = Slowed(lambda x, y: x + y, clock)
+    assert slowed(1, 2) == 3
+    assert len(looks) == 2  # now, and whether it is over already
+    slowed.wait_ns = 100.0
+    assert slowed(1, 2) == 3
+    assert len(looks) == 2 + 11
+
+
+@pytest.mark.slow
+def test_a_real_worker_waits_in_the_real_engine() -> None:
+    """Ten times its own step time cannot be missed on any machine."""
+    with planted.slowed_workers(), real_runs(short("pytorch", None, "eager", 250)) as runs:
+        plain, slowed = (min(runs.step_us(0, planted=fraction) for _ in range(3)) for fraction in (0.0, 10.0))
+    assert slowed > 3 * plain
