@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import Any
 
 from bench.cell import ProtocolSpec
-from bench.report import completeness, costs, parity, story
+from bench.report import completeness, costs, parity, step_model, story
 from bench.report import format as fmt
 from bench.report.best import BestLine, best_lines
 from bench.report.completeness import Ending, Matrix
@@ -17,6 +17,7 @@ from bench.report.costs import Cost
 from bench.report.figures import BATCH_LOSS, PARITY
 from bench.report.gallery import Exhibit
 from bench.report.parity import Gate
+from bench.report.step_model import StepModel
 from bench.report.story import Advice, Answer
 from bench.report.view import View, budget_label, framework_label, workload_label
 
@@ -50,6 +51,7 @@ class Page:
     absences: Sequence[tuple[str, str]]
     problems: Sequence[str]
     exhibits: Sequence[Exhibit]
+    step_model: StepModel | None
     batch_loss: Exhibit
     same_training: Exhibit
     parity: str
@@ -96,6 +98,7 @@ def page_of(view: View, shown: Sequence[Exhibit]) -> Page:
         absences=completeness.absences(view),
         problems=[fmt.one_line(problem, fmt.REASON_LENGTH) for problem in view.tables.problems],
         exhibits=[exhibit for exhibit in shown if exhibit.name not in (BATCH_LOSS.name, PARITY.name)],
+        step_model=step_model.step_model(view),
         batch_loss=_named(shown, BATCH_LOSS.name),
         same_training=_named(shown, PARITY.name),
         parity=parity.summary(view),
