@@ -128,12 +128,12 @@ def said_of(view: View, row: Row) -> str:
 
 
 def _where(row: Row, below: str, above: str) -> str:
-    ends = row["batch_size_low"], row["batch_size_high"]
+    ends = row["at_batch_size_low"], row["at_batch_size_high"]
     if row["said_by"] != MODEL:
         low, high = map(fmt.count, ends)
         return f"{below} is the faster up to batch {low}, {above} from batch {high} on."
     about = "about " if fmt.is_missing(ends[0]) else ""
-    at = fmt.with_interval(row["batch_size"], *ends)
+    at = fmt.with_interval(row["at_batch_size"], *ends)
     return f"{below} is the faster below {about}batch {at}, {above} above it."
 
 
@@ -249,11 +249,12 @@ def _arithmetic(view: View) -> list[str]:
         f"{curve.label}{f' ({panel.label})' if len(view.panels) > 1 else ''}: {said}."
         for panel in view.panels
         for curve, row in models_of(view, panel)
-        if (said := _mostly(row))
+        if (said := mostly(row))
     ][:_MOST_ADVICE]
 
 
-def _mostly(row: Row) -> str:
+def mostly(row: Row) -> str:
+    """Where more than half of a step is the one or the other, as far as the interval says so."""
     low, high = row["half_batch_size_low"], row["half_batch_size_high"]
     if fmt.is_missing(low):
         return ""

@@ -69,9 +69,9 @@ def _crossings(view: View, panel: Panel) -> list[tuple[float, float]]:
         if row["verdict"] == CROSSES:
             cells = families[step_model.family(row)]
             joined = np.interp(
-                np.log(row["batch_size"]), np.log(floats(cells["batch_size"])), np.log(floats(cells["step_us"]))
+                np.log(row["at_batch_size"]), np.log(floats(cells["batch_size"])), np.log(floats(cells["step_us"]))
             )
-            found.append((float(row["batch_size"]), float(np.exp(joined))))
+            found.append((float(row["at_batch_size"]), float(np.exp(joined))))
     return found
 
 
@@ -79,7 +79,7 @@ def _explanations(view: View) -> list[Line2D]:
     rows = [row for panel in view.shown_panels for _, row in step_model.models_of(view, panel) if row["fits"]]
     line = [note_handle("model t0 + B / r, where it fits", **_LINE)] if rows else []
     ring = [note_handle("half-throughput batch t0 r:\nhalf dispatch, half arithmetic", **_RING)]
-    cross = [note_handle("PyTorch and Keras change places", **_CROSS)]
+    cross = [note_handle("PyTorch and Keras\nchange places", **_CROSS)]
     return [
         *line,
         *(ring if any(map(_is_marked, rows)) else []),
