@@ -37,6 +37,11 @@ def frame(values: Any, columns: Sequence[Column]) -> pd.DataFrame:
     return pd.DataFrame({c.name: _typed(values[c.name], c.dtype) for c in columns}, copy=False)
 
 
+def empty(columns: Sequence[Column]) -> pd.DataFrame:
+    """A table of these columns without rows."""
+    return frame({column.name: [] for column in columns}, columns)
+
+
 def _typed(values: Any, dtype: str) -> Any:
     series: Any = pd.Series(values, copy=False).reset_index(drop=True)
     return series.astype(dtype)
@@ -339,9 +344,9 @@ CROSSINGS = (
     Column("largest_batch_size", "Int64", "samples", "the largest that both have: beyond the two nothing is said"),
     Column("said_by", "str", "", "model, where it fits both and nothing measured contradicts it, else measured"),
     Column("verdict", "str", "", "crosses, crosses again (more than once), nowhere, tie or inconclusive"),
-    Column("batch_size", "float64", "samples", "where they change places"),
-    Column("batch_size_low", "float64", "samples", "lower end of its interval; measured: a batch size before it"),
-    Column("batch_size_high", "float64", "samples", "upper end of its interval; measured: a batch size after it"),
+    Column("at_batch_size", "float64", "samples", "where they change places"),
+    Column("at_batch_size_low", "float64", "samples", "lower end of its interval; measured: a batch size before it"),
+    Column("at_batch_size_high", "float64", "samples", "upper end of its interval; measured: a batch size after it"),
     Column("at_smallest", "str", "", "faster, slower, tie or inconclusive: the curve at the smallest, not the other"),
     Column("at_largest", "str", "", "the same at the largest"),
     Column("dispatch_ratio", "float64", "", "the curve's dispatch_us over the other's, where the model fits both"),
@@ -350,7 +355,7 @@ CROSSINGS = (
     Column("rate_ratio", "float64", "", "the same of asymptotic_samples_per_s"),
     Column("rate_ratio_low", "float64", "", "lower end of its 95 % interval; it takes 3 rounds"),
     Column("rate_ratio_high", "float64", "", "upper end of its 95 % interval"),
-    Column("reason", "str", "", "why there is no batch_size"),
+    Column("reason", "str", "", "why there is no at_batch_size"),
     Column("interval_reason", "str", "", "why it has no interval"),
 )
 

@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.analysis.columns import CROSSINGS, frame
+from bench.analysis.columns import CROSSINGS, empty, frame
 from bench.analysis.compare import FASTER, INCONCLUSIVE, MIN_PAIRS, SLOWER, TIE, TIE_MARGIN
 from bench.analysis.curves import CURVE, Curves
 from bench.analysis.models import Lines, Models, half_width
@@ -291,9 +291,9 @@ def _contradicted(pairs: Pairs, by_model: Crossings) -> NDArray[np.bool_]:
 def crossings_table(curves: Curves, models: Models) -> pd.DataFrame:
     """Every two curves of one workload and setting."""
     one, other = _pairs(curves.names)
-    parts = [slice(start, start + _PAIRS_AT_ONCE) for start in range(0, max(len(one), 1), _PAIRS_AT_ONCE)]
+    parts = [slice(start, start + _PAIRS_AT_ONCE) for start in range(0, len(one), _PAIRS_AT_ONCE)]
     tables = [_rows(Pairs(curves=curves, models=models, one=one[part], other=other[part])) for part in parts]
-    return pd.concat(tables, ignore_index=True) if len(tables) > 1 else tables[0]
+    return pd.concat(tables, ignore_index=True) if tables else empty(CROSSINGS)
 
 
 def _pairs(names: pd.DataFrame) -> tuple[IntArray, IntArray]:
@@ -321,9 +321,9 @@ def _rows(pairs: Pairs) -> pd.DataFrame:
         "largest_batch_size": largest,
         "said_by": said_by,
         "verdict": found.verdict,
-        "batch_size": found.batch_size,
-        "batch_size_low": found.low,
-        "batch_size_high": found.high,
+        "at_batch_size": found.batch_size,
+        "at_batch_size_low": found.low,
+        "at_batch_size_high": found.high,
         "at_smallest": found.at_smallest,
         "at_largest": found.at_largest,
     }
@@ -363,7 +363,7 @@ def _reasons(values: dict[str, Any]) -> dict[str, pd.Series[str]]:
     reasons = [_why_nowhere(*row) for row in zip(*(values[name] for name in names), strict=True)]
     intervals = [
         _why_no_interval(reason, int(n), low)
-        for reason, n, low in zip(reasons, values["n_rounds"], values["batch_size_low"], strict=True)
+        for reason, n, low in zip(reasons, values["n_rounds"], values["at_batch_size_low"], strict=True)
     ]
     return {"reason": pd.Series(reasons, dtype=object), "interval_reason": pd.Series(intervals, dtype=object)}
 

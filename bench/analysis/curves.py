@@ -55,8 +55,8 @@ class Curves:
     def medians(self) -> FloatArray:
         """Logarithm of the median of every point, shape (curves, sizes)."""
         known = ~np.isnan(self.logs)
-        point = np.nonzero(known.reshape(-1, known.shape[2]))[0]
-        found = medians(np.exp(self.logs[known]), point, self.rows.size)
+        curve, size, _ = np.nonzero(known)
+        found = medians(np.exp(self.logs[known]), curve * self.rows.shape[1] + size, self.rows.size)
         return np.log(found).reshape(self.rows.shape)
 
     @cached_property

@@ -29,7 +29,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from bench.analysis.columns import MODELS, frame
+from bench.analysis.columns import MODELS, empty, frame
 from bench.analysis.curves import CURVE, Curves
 from bench.analysis.intervals import CONFIDENCE, MIN_RUNS
 
@@ -238,6 +238,8 @@ def lack_of_fit(curves: Curves, models: Models) -> FloatArray:
 
 def models_table(curves: Curves, models: Models) -> pd.DataFrame:
     """One row per curve: its model, or why there is none."""
+    if curves.names.empty:
+        return empty(MODELS)
     smallest, largest = curves.ends
     values: dict[str, Any] = {name: curves.names[name].replace("", None) for name in CURVE}
     values |= {

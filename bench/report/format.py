@@ -166,6 +166,12 @@ def percent(fraction: Any) -> str:
     return f"{fraction:.0%}" if abs(fraction) >= 0.0995 or fraction == 0 else f"{fraction:.1%}"
 
 
+def signed_percent(fraction: Any) -> str:
+    """A relative difference: ``+2.3%``, ``-17%``."""
+    sign = "" if is_missing(fraction) else "+" if fraction > 0 else "-" if fraction < 0 else ""
+    return f"{sign}{percent(None if is_missing(fraction) else abs(fraction))}"
+
+
 def p_value(value: Any) -> str:
     """A p-value: ``0.03``, ``< 0.001``."""
     if is_missing(value):

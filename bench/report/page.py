@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.analysis.compare import POWER, TIE_MARGIN
 from bench.cell import ProtocolSpec
-from bench.report import completeness, costs, noise, parity, story
+from bench.report import completeness, costs, noise, parity, step_model, story
 from bench.report import format as fmt
 from bench.report.best import BestLine, best_lines
 from bench.report.completeness import Ending, Matrix
@@ -19,6 +19,7 @@ from bench.report.figures import BATCH_LOSS, NOISE, PARITY
 from bench.report.gallery import Exhibit
 from bench.report.noise import Noise
 from bench.report.parity import Gate
+from bench.report.step_model import StepModel
 from bench.report.story import Advice, Answer
 from bench.report.view import View, budget_label, framework_label, workload_label
 
@@ -54,6 +55,7 @@ class Page:
     absences: Sequence[tuple[str, str]]
     problems: Sequence[str]
     exhibits: Sequence[Exhibit]
+    step_model: StepModel | None
     batch_loss: Exhibit
     same_training: Exhibit
     noise: Noise
@@ -106,6 +108,7 @@ def page_of(view: View, shown: Sequence[Exhibit]) -> Page:
         absences=completeness.absences(view),
         problems=[fmt.one_line(problem, fmt.REASON_LENGTH) for problem in view.tables.problems],
         exhibits=[exhibit for exhibit in shown if exhibit.name not in _ELSEWHERE],
+        step_model=step_model.step_model(view),
         batch_loss=_named(shown, BATCH_LOSS.name),
         same_training=_named(shown, PARITY.name),
         noise=noise.noise_of(view),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -48,8 +48,21 @@ class Quantity:
     guide: bool = False
 
 
-def draw_quantity(view: View, quantity: Quantity) -> SubFigure | str:
-    """The figure, one axes per device and workload, or why there is none."""
+def draw_quantity(
+    view: View,
+    quantity: Quantity,
+    *,
+    above: Callable[[Axes, Panel], None] | None = None,
+    explained: Sequence[Line2D] = (),
+) -> SubFigure | str:
+    """The figure, one axes per device and workload, or why there is none.
+
+    Args:
+        view: the sweep.
+        quantity: what is drawn.
+        above: draws more on top of the curves of a panel.
+        explained: entries of the legend for that.
+    """
     panels = view.shown_panels
     if not panels:
         return "No run of this sweep was measured, so there is nothing to draw."
@@ -57,7 +70,9 @@ def draw_quantity(view: View, quantity: Quantity) -> SubFigure | str:
     figure = figure_with_title(quantity.title, _subtitle(view, panels), height=4.6 if rows == 1 else 3.5 * rows)
     for axes, panel in zip(axes_grid(figure, len(panels)), panels, strict=True):
         _draw_panel(axes, panel, view, quantity, width_in=7.0 if len(panels) == 1 else 3.4)
-    family_legend(figure, ranked(panels, quantity.column), _explanations(panels, quantity))
+        if above is not None:
+            above(axes, panel)
+    family_legend(figure, ranked(panels, quantity.column), [*_explanations(panels, quantity), *explained])
     return figure
 
 

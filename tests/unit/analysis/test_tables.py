@@ -1,4 +1,4 @@
-"""The six tables: their contracts, where their numbers come from, and what becomes of missing and damaged runs."""
+"""The tables: their contracts, where their numbers come from, and what becomes of missing and damaged runs."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ CONTRACT_CELLS = [
 ]  # fmt: skip
 OF_MANY_RUNS_ONLY = {"n_runs", "n_ok", *(name for name in CONTRACT_CELLS if name.endswith(("_low", "_high")))}
 
+CROSSING = ["crosses", "crosses again", "nowhere"]
 positive, share = pandera.Check.gt(0), pandera.Check.in_range(0, 1)
 CHECKS = {
     "status": pandera.Check.isin(STATUSES),
@@ -63,15 +64,25 @@ CHECKS = {
     "more_rounds": positive,
     "phase": pandera.Check.isin(["training", "steady"]),
     "timed_phase": pandera.Check.isin(["steady", "training", "mixed"]),
-    "verdict": pandera.Check.isin(["faster", "slower", "tie", "inconclusive", "at once", "later", "never"]),
+    "verdict": pandera.Check.isin(["faster", "slower", "tie", "inconclusive", "at once", "later", "never", *CROSSING]),
     "compile_cache": pandera.Check.isin(["cold", "warm", "anew", "nothing"]),
     "start": pandera.Check.isin(["cold", "warm"]),
     "after_steps_low": pandera.Check.ge(0),
+    "dispatch_us_low": pandera.Check.ge(0),
+    "half_batch_size_low": pandera.Check.ge(0),
+    "lack_of_fit_p": share,
+    "said_by": pandera.Check.isin(["model", "measured"]),
+    "at_smallest": pandera.Check.isin(["faster", "slower", "tie", "inconclusive"]),
+    "at_largest": pandera.Check.isin(["faster", "slower", "tie", "inconclusive"]),
 }
 NEVER_NULL = {
     "cell_id", "framework", "loop", "device", "batch_size", "batch_size_label", "n_train", "status", "round", "lr",
     "model_bytes", "workload", "setting", "n_runs", "n_ok", "window_ns", "batch_samples", "verdict",
+    "fits", "said_by",
 }  # fmt: skip
+
+
+SIDE = ["framework", "backend", "loop", "device"]
 
 
 def contract(declared: tuple[Column, ...], unique: list[str], **bounds: str) -> pandera.DataFrameSchema:
@@ -120,6 +131,26 @@ CONTRACTS = {
         after_steps="after_steps_high",
         n_starts="n_rounds",
     ),
+    "models": contract(
+        columns.MODELS,
+        ["framework", "backend", "loop", "device", "workload", "setting"],
+        dispatch_us_low="dispatch_us",
+        dispatch_us="dispatch_us_high",
+        asymptotic_samples_per_s_low="asymptotic_samples_per_s",
+        asymptotic_samples_per_s="asymptotic_samples_per_s_high",
+        half_batch_size_low="half_batch_size",
+        half_batch_size="half_batch_size_high",
+    ),
+    "crossings": contract(
+        columns.CROSSINGS,
+        [*SIDE, *(f"other_{name}" for name in SIDE), "workload", "setting"],
+        at_batch_size_low="at_batch_size",
+        at_batch_size="at_batch_size_high",
+        dispatch_ratio_low="dispatch_ratio",
+        dispatch_ratio="dispatch_ratio_high",
+        rate_ratio_low="rate_ratio",
+        rate_ratio="rate_ratio_high",
+    ),
 }
 
 
@@ -159,6 +190,12 @@ def test_the_promised_columns_are_there(tables: Tables) -> None:
         ("comparisons", "more_rounds", "more_rounds_reason"),
         ("payoffs", "after_steps", "reason"),
         ("payoffs", "after_steps_low", "interval_reason"),
+        ("models", "dispatch_us", "reason"),
+        ("models", "dispatch_us_low", "interval_reason"),
+        ("models", "asymptotic_samples_per_s_high", "rate_reason"),
+        ("models", "half_batch_size_high", "rate_reason"),
+        ("crossings", "at_batch_size", "reason"),
+        ("crossings", "at_batch_size_low", "interval_reason"),
     ],
 )
 def test_a_null_has_its_reason_and_a_value_has_none(tables: Tables, table: str, value: str, reason: str) -> None:

@@ -1,0 +1,191 @@
+"""The step-time model in the report: a table, sentences that follow from intervals, lines where it fits."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.report import step_model
+from bench.report.figures.step_time import STEP_TIME
+from bench.report.view import View
+from bench.store.layout import SweepFolder
+from tests.synthetic import make_sweep
+from tests.unit.report.conftest import look_at
+
+nan = math.nan
+RECIPE: dict[str, Any] = dict(
+    loops=("idiomatic", "fused"), batch_sizes=(1, 4, 16, 64, 256, "full"), devices=("cpu",), epochs=1, failures=False
+)
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> View:
+    return look_at(make_sweep(Path(tmp_path_factory.mktemp("model")) / "s", **RECIPE))
+
+
+def row(**changes: Any) -> step_model.Row:
+    usual = {
+        "dispatch_us": 400.0, "dispatch_us_low": 390.0, "dispatch_us_high": 410.0, "asymptotic_samples_per_s": 4e6,
+        "asymptotic_samples_per_s_low": 3.9e6, "asymptotic_samples_per_s_high": 4.1e6, "half_batch_size": 100.0,
+        "half_batch_size_low": 95.2, "half_batch_size_high": 104.1, "smallest_batch_size": 1,
+        "largest_batch_size": 1000, "fits": True, "deviation": 0.02, "deviation_batch_size": 4, "n_rounds": 5,
+        "reason": None,
+    }  # fmt: skip
+    return usual | changes
+
+
+def pair(**changes: Any) -> step_model.Row:
+    usual = {
+        "framework": "pytorch", "backend": None, "loop": "fused", "device": "cpu", "other_framework": "keras",
+        "other_backend": "tensorflow", "other_loop": "fused", "other_device": "cpu", "workload": "w", "setting": "s",
+        "smallest_batch_size": 1, "largest_batch_size": 1000, "said_by": "model", "verdict": "crosses",
+        "at_batch_size": 34.0, "at_batch_size_low": 33.0, "at_batch_size_high": 35.0, "at_smallest": "slower",
+        "at_largest": "faster",
+    }  # fmt: skip
+    return usual | changes
+
+
+def test_the_table_has_every_curve_with_its_interval(seen: View) -> None:
+    found = step_model.step_model(seen)
+    assert found is not None
+    rows = {line[0]: list(line[1:]) for line in found.table.rows}
+    assert set(rows) == {"Keras fused", "Keras idiomatic", "PyTorch fused", "PyTorch idiomatic"}
+    assert rows["PyTorch fused"][0] == "fits"
+    assert rows["PyTorch fused"][1].endswith(" µs")
+    assert " to " in rows["PyTorch fused"][1]
+    assert rows["PyTorch fused"][2].endswith("samples/s")
+
+
+def test_frameworks_meet_loop_by_loop(seen: View) -> None:
+    found = step_model.step_model(seen)
+    assert found is not None
+    fused, idiomatic = found.crossings
+    assert fused.startswith("Keras fused is the faster below batch 3")
+    assert fused.endswith("PyTorch fused above it.")
+    assert idiomatic == "PyTorch idiomatic is faster than Keras idiomatic at every batch size from 1 to 1,000."
+    assert found.left_out == 4  # of the six pairs of four curves
+
+
+def test_loops_that_one_framework_lacks_meet_each_other(view: View) -> None:
+    loops = [(found["loop"], found["other_loop"]) for found in step_model.asked_for(view)]
+    assert loops == [("eager", "compiled"), ("idiomatic", "idiomatic")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "Keras fused is the faster below batch 34 (33 to 35), PyTorch fused above it."),
+        (
+            {"at_batch_size_low": nan, "at_batch_size_high": nan},
+            "Keras fused is the faster below about batch 34, PyTorch fused above it.",
+        ),
+        (
+            {"said_by": "measured", "at_batch_size_low": 32.0, "at_batch_size_high": 64.0},
+            "Keras fused is the faster up to batch 32, PyTorch fused from batch 64 on.",
+        ),
+        ({"verdict": "nowhere"}, "Keras fused is faster than PyTorch fused at every batch size from 1 to 1,000."),
+        ({"verdict": "tie"}, "PyTorch fused and Keras fused tie at every batch size from 1 to 1,000."),
+        ({"verdict": "crosses again"}, "PyTorch fused and Keras fused change places more than once."),
+        (
+            {"verdict": "inconclusive", "at_largest": "tie"},
+            "Where PyTorch fused and Keras fused change places, if they do, is open: "
+            "at batch 1 Keras fused is faster and at batch 1,000 they tie.",
+        ),
+        (
+            {"verdict": "inconclusive", "smallest_batch_size": pd.NA, "largest_batch_size": pd.NA},
+            "PyTorch fused and Keras fused share no batch size.",
+        ),
+    ],
+)
+def test_a_crossing_in_words(seen: View, changes: dict[str, Any], said: str) -> None:
+    cell = seen.cells.iloc[0]
+    here = {"workload": cell["workload"], "setting": cell["setting"]}
+    assert step_model.said_of(seen, pair(**here, **changes)) == said
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "more than half of a step is dispatch up to batch 95, arithmetic from batch 105 on"),
+        ({"half_batch_size_low": nan, "half_batch_size_high": nan}, ""),
+        ({"half_batch_size_low": 0.2}, "more than half of a step is arithmetic from batch 105 on"),
+        ({"half_batch_size_high": 1200.0}, "more than half of a step is dispatch up to batch 95"),
+        ({"half_batch_size_high": nan}, "more than half of a step is dispatch up to batch 95"),
+        (
+            {"half_batch_size_low": 1100.0, "half_batch_size_high": 1200.0},
+            "more than half of a step is dispatch at every batch size up to 1,000",
+        ),
+    ],
+)
+def test_where_the_time_goes_follows_from_the_interval(changes: dict[str, Any], said: str) -> None:
+    assert step_model.mostly(row(**changes)) == said
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "100 (95 to 104)"),
+        ({"half_batch_size": 2000.0, "half_batch_size_low": 1900.0}, "over 1,000"),
+        ({"half_batch_size": 1100.0, "half_batch_size_low": 900.0}, "over 900"),
+        ({"half_batch_size": 0.5}, "under 1"),
+        ({"half_batch_size": nan, "half_batch_size_low": 700.0, "half_batch_size_high": nan}, "over 700"),
+        ({"dispatch_us": nan}, "–"),
+    ],
+)
+def test_a_half_throughput_batch_that_was_not_measured_is_no_number(changes: dict[str, Any], said: str) -> None:
+    assert step_model.half_batch(row(**changes)) == said
+
+
+def test_a_rate_without_an_upper_end_is_told_by_its_lower() -> None:
+    assert step_model.rate(row()) == "4.0M (3.9M to 4.1M) samples/s"
+    assert step_model.rate(row(asymptotic_samples_per_s_high=nan)) == "over 3.9M samples/s"
+
+
+def test_where_the_model_does_not_fit_the_report_says_so_and_draws_no_line(seen: View) -> None:
+    models = seen.tables.models.copy()
+    bad = models["loop"] == "fused"
+    models.loc[bad, "fits"] = False
+    models.loc[bad, ["dispatch_us", "asymptotic_samples_per_s", "half_batch_size"]] = nan
+    models.loc[bad, ["deviation", "deviation_batch_size"]] = [0.28, 4]
+    changed = dataclasses.replace(seen, tables=dataclasses.replace(seen.tables, models=models))
+    said = STEP_TIME.finding(changed)
+    assert "does not fit Keras fused (+28% at 4) and PyTorch fused (+28% at 4)" in said
+    assert (
+        "A step costs at most 1.5 times the smallest batch's: Keras fused up to 1 and PyTorch fused up to 16." in said
+    )
+    assert _model_lines(changed) == 2
+    assert _model_lines(seen) == 4
+
+
+def test_a_finding_weighs_dispatch_against_dispatch(seen: View) -> None:
+    said = STEP_TIME.finding(seen)
+    assert said.startswith("To within 15%, a step of every loop takes t0 + B / r.")
+    assert "as much in Keras idiomatic as in PyTorch idiomatic" in said
+
+
+def test_too_few_batch_sizes_leave_the_figure_as_it_was(tmp_path: Path) -> None:
+    folder = make_sweep(tmp_path / "s", **(RECIPE | {"batch_sizes": (8, 32, "full"), "rounds": 2}))
+    few = look_at(folder)
+    assert "Too few batch sizes for it: " in STEP_TIME.finding(few)
+    assert _model_lines(few) == 0
+
+
+def test_the_page_has_the_table_beside_the_figure_and_its_method(folder: SweepFolder) -> None:
+    html, markdown = (path.read_text(encoding="utf-8") for path in (folder.report_html, folder.report_md))
+    assert html.index('<figure id="step_time">') < html.index('<div id="step-model">')
+    assert "<dt>Step-time model</dt>" in html
+    assert "## Step-time model" in markdown
+    assert "| --- | --- | ---: |" in markdown
+
+
+def _model_lines(view: View) -> int:
+    drawn = STEP_TIME.draw(view)
+    assert not isinstance(drawn, str)
+    (axes,) = drawn.get_axes()
+    return sum(np.size(line.get_xdata()) == 100 for line in axes.get_lines())
