@@ -61,10 +61,15 @@ CHECKS = {
     "p_holm": share,
     "phase": pandera.Check.isin(["training", "steady"]),
     "timed_phase": pandera.Check.isin(["steady", "training", "mixed"]),
-    "verdict": pandera.Check.isin(["faster", "slower", "tie", "inconclusive", "at once", "later", "never"]),
+    "verdict": pandera.Check.isin(
+        ["faster", "slower", "tie", "inconclusive", "at once", "later", "never", "quiet", "disturbed", "unknown"]
+    ),
     "compile_cache": pandera.Check.isin(["cold", "warm", "anew", "nothing"]),
     "start": pandera.Check.isin(["cold", "warm"]),
     "after_steps_low": pandera.Check.ge(0),
+    "others_share": share,
+    "steal_share": share,
+    "floor": pandera.Check.ge(1),
 }
 NEVER_NULL = {
     "cell_id", "framework", "loop", "device", "batch_size", "batch_size_label", "n_train", "status", "round", "lr",
@@ -118,6 +123,10 @@ CONTRACTS = {
         after_steps="after_steps_high",
         n_starts="n_rounds",
     ),
+    # What is asked of the whole sweep has no cell.
+    "noise": contract(columns.NOISE, ["check", "control_cell_id"], low="value", value="high").update_columns(
+        {name: {"nullable": True} for name in ("framework", "device", "cell_id")}
+    ),
 }
 
 
@@ -153,6 +162,7 @@ def test_the_promised_columns_are_there(tables: Tables) -> None:
         ("runs", "peak_rss_bytes", "rss_reason"),
         ("runs", "device_peak_bytes", "device_peak_reason"),
         ("runs", "parity", "parity_reason"),
+        ("runs", "others_share", "noise_reason"),
         ("comparisons", "low", "reason"),
         ("payoffs", "after_steps", "reason"),
         ("payoffs", "after_steps_low", "interval_reason"),
