@@ -5,8 +5,7 @@ History of the format (``SCHEMA_VERSION``):
 1. First version.
 2. The compile cache: ``RunRequest.cache_folder``, ``RunResult.compile_cache``. The parity gate: ``RunResult.parity``
    is a ``ParityRecord`` (it was always null), ``PhaseTimes.parity_s``.
-3. The machine's noise: ``RunResult.noise`` and ``noise_reason``, ``WorkerOutcome.usage``. Cells may be controls
-   (``Cell.control``).
+3. The machine's noise: ``RunResult.noise`` and ``noise_reason``. Cells may be controls (``Cell.control``).
 
 Everything here is the standard library alone, because workers run in interpreters that may hold nothing but a
 framework and NumPy. Records hold raw times; medians, intervals and ratios are derived by ``bench.analysis``.
@@ -166,21 +165,6 @@ class ParityRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class UsageRecord:
-    """What the kernel counted for a worker and its children that have ended, when it wrote its outcome.
-
-    Attributes:
-        cpu_s: processor time, user and system.
-        involuntary_switches: times that somebody else was given its processor while it wanted to go on.
-        major_faults: pages that had to come from the disk.
-    """
-
-    cpu_s: float
-    involuntary_switches: int
-    major_faults: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class NoiseRecord:
     """What else the machine did from just before a worker was asked until just after it had ended.
 
@@ -240,7 +224,6 @@ class WorkerOutcome:
     environment: dict[str, Any] = field(default_factory=dict)
     memory: MemoryRecord | None = None
     parity: ParityRecord | None = None
-    usage: UsageRecord | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

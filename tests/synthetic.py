@@ -5,9 +5,9 @@ What a single run looks like is in ``synthetic_run``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -15,7 +15,8 @@ from unittest.mock import patch
 import numpy as np
 
 from bench.cell import BudgetSpec, Cell, DataSpec, OptimizerSpec, ProtocolSpec
-from bench.records import PlannedCell, RunResult, Status, SweepRecord
+from bench.plan.controls import controls
+from bench.records import NoiseRecord, PlannedCell, RunResult, Status, SweepRecord
 from bench.store import journal
 from bench.store.layout import SweepFolder
 from bench.store.trace import trace_table
@@ -52,6 +53,9 @@ class Recipe:
     target_loss: float | None = TARGET_LOSS
     noise: float = 0.02
     paces: Mapping[tuple[str, str], Pace] = field(default_factory=lambda: PACES)
+    controls: bool = False
+    slowdown: Callable[[Cell, float], float] | None = None
+    machine_noise: Callable[[Cell, float], NoiseRecord] | None = None
 
 
 def make_sweep(path: Path, **recipe: Any) -> SweepFolder:
@@ -63,7 +67,8 @@ def make_sweep(path: Path, **recipe: Any) -> SweepFolder:
             ``devices`` (what is not ``cpu`` is unavailable), ``failures`` (one cell diverges in every round; timeout,
             crash, oom and error each strike one run of another cell; small sweeps get as many as they have cells),
             ``wrong`` (framework, loop and batch size of cells whose last run fails the parity gate), ``parity_steps``,
-            ``unfinished`` (that many runs at the end have no folder yet).
+            ``unfinished`` (that many runs at the end have no folder yet), ``controls``, and, each of a cell and how
+            much of the sweep has passed (0 to 1), ``slowdown`` (times its times) and ``machine_noise`` (its record).
 
     Returns:
         The folder, equal in content for equal recipes.
@@ -71,6 +76,8 @@ def make_sweep(path: Path, **recipe: Any) -> SweepFolder:
     wanted = Recipe(**recipe)
     folder = SweepFolder(path)
     cells = grid(wanted)
+    if wanted.controls:
+        cells = [*cells, *controls([cell for cell in cells if cell.device == "cpu"])]
     rounds = _shuffled_rounds([cell for cell in cells if cell.device == "cpu"], wanted)
     with disk_not_awaited():
         write_sweep(folder, _sweep_record(folder, wanted, cells, rounds))
@@ -177,7 +184,8 @@ def _write_unavailable(folder: SweepFolder, wanted: Recipe, cells: list[Cell]) -
 def _write_runs(folder: SweepFolder, wanted: Recipe, rounds: list[list[Cell]]) -> None:
     planted = _planted_failures(wanted, rounds)
     runs = [(round_, order, cell) for round_, cells in enumerate(rounds) for order, cell in enumerate(cells)]
-    for round_, order, cell in runs[: len(runs) - wanted.unfinished]:
+    for place, (round_, order, cell) in enumerate(runs[: len(runs) - wanted.unfinished]):
+        passed = place / max(len(runs) - 1, 1)
         status = planted.get((cell.id, round_))
         result, trace = synthetic_run(
             cell,
@@ -185,11 +193,18 @@ def _write_runs(folder: SweepFolder, wanted: Recipe, rounds: list[list[Cell]]) -
             order,
             planted=status,
             target_loss=wanted.target_loss,
-            pace=wanted.paces[cell.framework, cell.loop],
+            pace=_slowed(wanted.paces[cell.framework, cell.loop], wanted, cell, passed),
             noise=wanted.noise,
         )
+        if wanted.machine_noise is not None:
+            result = replace(result, noise=wanted.machine_noise(cell, passed), noise_reason=None)
         write_result(folder.run(cell.id, round_), result, None if trace is None else trace_table(trace))
         journal.append(folder, "run_finished", cell_id=cell.id, round=round_, status=result.status)
+
+
+def _slowed(pace: Pace, wanted: Recipe, cell: Cell, passed: float) -> Pace:
+    factor = 1.0 if wanted.slowdown is None else wanted.slowdown(cell, passed)
+    return pace._replace(t0_us=pace.t0_us * factor, us_per_sample=pace.us_per_sample * factor)
 
 
 def _planted_failures(wanted: Recipe, rounds: list[list[Cell]]) -> dict[tuple[str, int], Status]:

@@ -242,10 +242,18 @@ def tick_bytes(value: float, _position: int = 0) -> str:
 
 
 def tick_difference(value: float, _position: int = 0) -> str:
-    """An axis tick of a ratio near 1: ``+5%``, ``0%``; from 3 on as a ratio."""
-    if value >= 3 or value <= 1 / 3:
-        return f"{value:.3g}×"
+    """An axis tick of a ratio near 1: ``+5%``, ``0%``."""
     return "0%" if round(value, 6) == 1 else f"{(value - 1) * 100:+.3g}%"
+
+
+def tick_times(value: float, _position: int = 0) -> str:
+    """An axis tick of a ratio: ``0.5×``."""
+    return f"{value:.3g}×"
+
+
+def limit(fraction: float) -> str:
+    """A fraction that someone chose, in per cent and as short as it is: ``5 %``."""
+    return f"{fraction * 100:g} %"
 
 
 def tick_plain(value: float, _position: int = 0) -> str:

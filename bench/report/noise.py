@@ -116,7 +116,7 @@ def _apart(row: Row) -> str:
 
 def _check(view: View, row: Row) -> Check:
     what, seen = _WORDS[row["check"]](view, row)
-    beyond = fmt.percent(row["limit"] - 1 if row["check"] != noise.DISTURBED_RUNS else row["limit"])
+    beyond = fmt.limit(row["limit"] - 1 if row["check"] != noise.DISTURBED_RUNS else row["limit"])
     known = not fmt.is_missing(row["value"])
     return Check(
         what, seen if known else fmt.one_line(row["reason"], 200), beyond, str(row["verdict"]), bool(row["alarm"])
@@ -154,8 +154,8 @@ _WORDS: dict[str, Callable[[View, Row], tuple[str, str]]] = {
 def limits() -> list[str]:
     """When a run counts as disturbed, in words."""
     return [
-        f"other programs used more than {fmt.percent(noise.OTHERS_LIMIT)} of all processors' time",
-        f"the host of a virtual machine took more than {fmt.percent(noise.STEAL_LIMIT)} of it",
+        f"other programs used more than {fmt.limit(noise.OTHERS_LIMIT)} of all processors' time",
+        f"the host of a virtual machine took more than {fmt.limit(noise.STEAL_LIMIT)} of it",
         "heat or power slowed a core",
         "the control group's CPU limit stopped the run",
         "or, where nobody counts processor time, the load beyond our own was above "
@@ -166,9 +166,9 @@ def limits() -> list[str]:
 def rules() -> dict[str, str]:
     """The figures that the method's words need."""
     return {
-        "margin": fmt.percent(TIE_MARGIN),
-        "runs": fmt.percent(noise.RUNS_LIMIT),
-        "power": fmt.percent(noise.POWER),
+        "margin": fmt.limit(TIE_MARGIN),
+        "runs": fmt.limit(noise.RUNS_LIMIT),
+        "power": fmt.limit(noise.POWER),
     }
 
 

@@ -69,7 +69,7 @@ def attempt(request: RunRequest, request_file: Path, log: Path) -> Attempt:
         outcome=outcome,
         import_s=started.import_s,
         wall_s=wall_s,
-        noise=noise_between(started.look, ended, outcome.usage if outcome is not None else None),
+        noise=noise_between(started.look, ended, end.usage),
     )
 
 

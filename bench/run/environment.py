@@ -7,8 +7,6 @@ import platform
 import sys
 from typing import Any
 
-from bench.records import UsageRecord
-
 # Variables that can change what a framework computes, or how fast.
 _TELLING_PREFIXES = (
     "OMP_", "MKL_", "KMP_", "OPENBLAS_", "BLIS_", "VECLIB_", "NUMEXPR_",
@@ -31,20 +29,6 @@ def describe_process() -> dict[str, Any]:
         "nice": os.nice(0),
         "variables": {name: os.environ[name] for name in sorted(os.environ) if _tells(name)},
     }
-
-
-def usage() -> UsageRecord | None:
-    """What the kernel has counted for this process so far; None on a system that does not."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    counted = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return UsageRecord(
-        cpu_s=sum(each.ru_utime + each.ru_stime for each in counted),
-        involuntary_switches=sum(each.ru_nivcsw for each in counted),
-        major_faults=sum(each.ru_majflt for each in counted),
-    )
 
 
 def _tells(name: str) -> bool:

@@ -1,8 +1,8 @@
 """What else the machine did during a run: a look before the worker is asked, one after it has ended, nothing between.
 
 Both looks are the supervisor's and read a few files of /proc and /sys. They lie outside the worker's life and so
-outside every timed window; between them nobody polls. How much of the machine's work was our own, the worker says in
-its outcome.
+outside every timed window; between them nobody polls. How much of the machine's work was the worker's, the kernel tells
+whoever waited for its end.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from statistics import fmean
 from typing import Any
 
 from bench.plan.system import CpuTimes, Fact, SystemFiles
-from bench.records import NoiseRecord, UsageRecord
+from bench.records import NoiseRecord
+from bench.run.usage import Usage
 
 _NO_STAT = "there is no /proc/stat here"
-_NO_WORD = "the worker left no word of the processor time it used"
+_NO_WORD = "the worker vanished with its template, and nobody counted what it used"
 _NO_TIME = "the run was too short for the kernel's clock"
 
 
@@ -61,15 +62,13 @@ def look(files: SystemFiles | None = None) -> Look:
     )
 
 
-def noise_between(
-    before: Look, after: Look, used: UsageRecord | None, *, ticks_per_s: float | None = None
-) -> NoiseRecord:
+def noise_between(before: Look, after: Look, used: Usage | None, *, ticks_per_s: float | None = None) -> NoiseRecord:
     """What happened between two looks.
 
     Args:
         before: the machine before the worker was asked.
         after: the machine after it had ended.
-        used: what the worker says it used; None where it left no word.
+        used: what the kernel counted for the worker; None where nobody was told.
         ticks_per_s: jiffies per second; the system's own unless given.
     """
     period_s = after.at_s - before.at_s
@@ -113,7 +112,7 @@ def _steal(before: CpuTimes | None, after: CpuTimes | None) -> Fact:
     return Fact(_share(after.steal - before.steal, passed)) if passed > 0 else Fact(None, _NO_TIME)
 
 
-def _others(before: Look, after: Look, used: UsageRecord | None, ticks_per_s: float) -> Fact:
+def _others(before: Look, after: Look, used: Usage | None, ticks_per_s: float) -> Fact:
     """The kernel counts in jiffies and the worker in microseconds, so a small share may come out below 0: it is 0."""
     if before.times is None or after.times is None:
         return Fact(None, _NO_STAT)
@@ -137,7 +136,9 @@ def _passed(before: Fact, after: Fact) -> Fact:
 
 def _pressure(before: Look, after: Look, period_s: float) -> Fact:
     waited = _passed(before.pressure_us, after.pressure_us)
-    return waited if waited.value is None else Fact(_share(waited.value / 1e6, period_s))
+    if waited.value is None:
+        return waited
+    return Fact(_share(waited.value / 1e6, period_s)) if period_s > 0 else Fact(None, _NO_TIME)
 
 
 def _frequencies(before: Fact, after: Fact) -> dict[str, Fact]:

@@ -16,11 +16,12 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 from bench.errors import Unavailable
+from bench.run.usage import Usage
 from bench.store.writer import storage_error
 
 _BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
@@ -30,15 +31,19 @@ _GRACE_S = 10.0
 
 @dataclass(frozen=True)
 class Exit:
-    """How a process ended: by a code, by a signal's name, or (both None) unseen, with the template that ran it."""
+    """How a process ended: by a code, by a signal's name, or (both None) unseen, with the template that ran it.
+
+    ``usage`` is what the kernel counted for it, None where nobody was told.
+    """
 
     code: int | None = None
     signal: str | None = None
+    usage: Usage | None = field(default=None, compare=False)
 
     @classmethod
-    def from_code(cls, code: int) -> Exit:
+    def from_code(cls, code: int, usage: Usage | None = None) -> Exit:
         """From a return code in which signals are negative."""
-        return cls(code=code) if code >= 0 else cls(signal=signal_name(-code))
+        return cls(code=code, usage=usage) if code >= 0 else cls(signal=signal_name(-code), usage=usage)
 
 
 UNSEEN = Exit()
@@ -95,6 +100,7 @@ class SpawnedWorker:
                 python, "worker", str(request), environment=environment, stdout=output, stderr=subprocess.STDOUT
             )
         self.pid = self._process.pid
+        self._before, self._after = Usage.of_children(), Usage.of_children()
         # Popen.wait(timeout) polls; a thread in a plain wait does not. It is not joined: a join that Ctrl-C interrupts
         # takes the thread for ended (Python 3.11 and 3.12).
         self._ended = threading.Event()
@@ -102,6 +108,7 @@ class SpawnedWorker:
 
     def _wait_for_end(self) -> None:
         self._process.wait()
+        self._after = Usage.of_children()  # at once: what ends later, such as a template, is not this worker's
         self._ended.set()
 
     def wait(self, timeout_s: float) -> Exit | None:
@@ -111,7 +118,7 @@ class SpawnedWorker:
         if self._process.stdin is not None:
             self._process.stdin.close()
         end_group(self.pid)
-        return Exit.from_code(self._process.returncode)
+        return Exit.from_code(self._process.returncode, self._after.since(self._before))
 
     def kill(self) -> None:
         """Ends its whole process group at once."""
@@ -183,7 +190,7 @@ class Template:
             return None
         if "wait_status" not in message:
             return UNSEEN
-        return Exit.from_code(os.waitstatus_to_exitcode(int(message["wait_status"])))
+        return Exit.from_code(os.waitstatus_to_exitcode(int(message["wait_status"])), Usage(**message["usage"]))
 
     def close(self) -> str:
         """Ends the template and a worker it may have; returns how it ended and its last words on standard error."""

@@ -6,7 +6,8 @@ devices, leaves every child hanging.
 
 It speaks JSON lines. In: ``{"request": path, "log": path}``. Out: ``{"ready": true, "import_s": s}`` or
 ``{"failed": reason}`` once; for each request ``{"started": pid}`` and, when that worker has ended,
-``{"wait_status": n}`` as ``waitpid`` gives it. It ends, with its worker, when its standard input closes.
+``{"wait_status": n, "usage": {...}}`` as ``wait4`` gives them, the fork's own processor time added. It ends, with its
+worker, when its standard input closes.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ import traceback
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from bench.engines import catalogue
 from bench.run import worker
+from bench.run.usage import Usage
 
 _PR_SET_PDEATHSIG = 1
 
@@ -65,11 +68,14 @@ def serve(speaking: int) -> None:
     while line := _read_line():
         asked = json.loads(line)
         with ends_of_children() as child_ended:
+            before_s = time.process_time()
             pid = os.fork()
             if pid == 0:
                 become_worker(Path(asked["request"]), Path(asked["log"]), template, (speaking, *child_ended))
             _say(speaking, started=pid)
-            _say(speaking, wait_status=wait_or_end_with_parent(pid, child_ended[0]))
+            status, used = wait_or_end_with_parent(pid, child_ended[0])
+            used = replace(used, cpu_s=used.cpu_s + time.process_time() - before_s)
+            _say(speaking, wait_status=status, usage=used.plain())
 
 
 @contextmanager
@@ -132,13 +138,13 @@ def redirect(log: Path) -> None:
     os.close(nothing)
 
 
-def wait_or_end_with_parent(pid: int, child_ended: int) -> int:
-    """The worker's wait status; if standard input closes first, the worker is killed and so are we."""
+def wait_or_end_with_parent(pid: int, child_ended: int) -> tuple[int, Usage]:
+    """The worker's wait status and its usage; if standard input closes first, the worker is killed and so are we."""
     while True:
         readable, _, _ = select.select([child_ended, 0], [], [])
-        ended, status = os.waitpid(pid, os.WNOHANG)
+        ended, status, counted = os.wait4(pid, os.WNOHANG)
         if ended:
-            return status
+            return status, Usage.of(counted)
         if 0 in readable:
             with suppress(ProcessLookupError):  # it has not made its group yet
                 os.killpg(pid, signal.SIGKILL)

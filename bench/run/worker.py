@@ -27,7 +27,7 @@ from bench.engines import catalogue
 from bench.engines.base import Engine, Setup
 from bench.errors import Unavailable
 from bench.records import MemoryRecord, RunRequest, Status, WorkerOutcome, to_plain
-from bench.run.environment import describe_process, usage
+from bench.run.environment import describe_process
 from bench.run.measure import Conditions, Recorder, measure, step_stride
 from bench.run.memory import measure_memory
 from bench.run.oom import says_out_of_memory
@@ -165,7 +165,6 @@ def write_outcome(
         environment=describe_process() | environment,
         memory=memory,
         parity=recorder.parity,
-        usage=usage(),
     )
     _write(folder / OUTCOME, json.dumps(to_plain(outcome), allow_nan=False).encode())
 

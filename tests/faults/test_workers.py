@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,6 +84,20 @@ def test_a_run_is_recorded_whole(folder: SweepFolder, isolation: str) -> None:
     assert trace["batch_samples"][-3:] == [16, 16, 8]
     assert [event["event"] for event in events(folder)] == ["run_started", "run_finished"]
     assert events(folder)[-1]["samples_per_s"] > 0
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+def test_a_run_tells_what_else_the_machine_did(folder: SweepFolder, isolation: str) -> None:
+    result = run(folder, make_cell(protocol={"isolation": isolation}))
+    noise = result.noise
+    assert noise is not None
+    assert result.noise_reason is None
+    assert noise.period_s is not None
+    assert 0 < noise.period_s <= (result.wall_s or 0)
+    assert noise.involuntary_switches is not None
+    assert {name for name, value in vars(noise).items() if value is None} == set(noise.reasons)
+    if sys.platform == "linux":
+        assert noise.others_share is None or 0 <= noise.others_share <= 1
 
 
 @pytest.mark.parametrize("isolation", ISOLATIONS)

@@ -140,19 +140,21 @@ def _draw_controls(axes: Axes, controls: list[told.Row], view: View) -> None:
 
 def _draw_control(axes: Axes, place: int, row: told.Row, ratios: NDArray[np.float64], label: str) -> None:
     colour = style.VERMILLION if row["alarm"] else style.BLUE
-    axes.scatter(ratios, np.full(len(ratios), place), s=15, color=style.GREY, alpha=0.65, linewidths=0, zorder=3)
+    axes.scatter(ratios, np.full(len(ratios), place), s=17, color=style.INK, linewidths=0, zorder=6)
     if not fmt.is_missing(row["low"]):
         axes.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=2.4, zorder=4)
     axes.scatter([row["value"]], [place], s=46, color=colour, marker="D", linewidths=0, zorder=5)
     inside = axes.get_yaxis_transform()
     axes.text(0.006, place - 0.2, label, transform=inside, va="bottom", color=style.INK)
-    axes.text(0.994, place - 0.2, _outcome(row), transform=inside, va="bottom", ha="right", color=style.MUTED)
+    # In the column of the legend, whose width the layout knows already.
+    outcome = axes.text(1.02, place, _outcome(row), transform=inside, va="center", color=style.MUTED, linespacing=1.3)
+    outcome.set_in_layout(False)
 
 
 def _outcome(row: told.Row) -> str:
-    floor = "" if fmt.is_missing(row["floor"]) else f" · smallest difference seen: {fmt.percent(row['floor'] - 1)}"
     word = "false alarm" if row["alarm"] else "open" if row["verdict"] == "inconclusive" else str(row["verdict"])
-    return f"{word} in {fmt.plural(row['n'], 'round')}{floor}"
+    floor = "" if fmt.is_missing(row["floor"]) else f"\nsees differences from {fmt.percent(row['floor'] - 1)}"
+    return f"{word}, {fmt.plural(row['n'], 'round')}{floor}"
 
 
 def _margin(span: object, line: object) -> None:
@@ -172,14 +174,17 @@ def _ratio_scale(axes: Axes, which: str, reach: float) -> None:
     getattr(axes, f"set_{which}scale")("log")
     getattr(axes, f"set_{which}lim")(1 / reach, reach)
     axis = axes.yaxis if which == "y" else axes.xaxis
-    axis.set_major_locator(FixedLocator(_ticks(reach)))
+    ticks = _ticks(reach)
+    # Powers of two where percentages would mislead: half and double are as far from 1.
+    text = fmt.tick_times if ticks[-1] >= 2 else fmt.tick_difference
+    axis.set_major_locator(FixedLocator(ticks))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _position: fmt.tick_difference(value)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _position: text(value)))
 
 
 def _ticks(reach: float) -> list[float]:
-    """Round percentages either way of 1."""
-    for step in (0.02, 0.05, 0.1, 0.2, 0.5):
+    """Round percentages either way of 1, or powers of two."""
+    for step in (0.02, 0.05, 0.1, 0.2):
         if (reach - 1) / step <= _MOST_TICKS:
             steps = [step * k for k in range(1, _MOST_TICKS + 1)]
             return [*(1 - s for s in steps if 1 - s >= 1 / reach), 1.0, *(1 + s for s in steps if 1 + s <= reach)]
@@ -193,13 +198,13 @@ def _explanations(line: pd.DataFrame, controls: list[told.Row]) -> list[Line2D]:
 
     first = {str(text).partition(",")[0] for text in line["disturbance"].dropna()}
     looks = [dot(f"disturbed: {noise.WORDS[kind]}", *_LOOKS[kind]) for kind in _LOOKS if kind in first]
-    pair = [dot("control: two names, one cell", style.BLUE, "D")] if controls else []
+    pair = [dot("control, 95 % interval", style.BLUE, "D"), dot("its rounds", style.INK, "o")] if controls else []
     return [
-        dot("one run" if not controls else "one run, one round", *_UNDISTURBED),
+        dot("undisturbed run" if looks else "one run", *_UNDISTURBED),
         *looks,
         note_handle("drift, 95 % interval", color=style.INK, linewidth=1.6),
+        note_handle(f"equal: within {fmt.limit(TIE_MARGIN)} of 1", color=style.GREEN, linewidth=7, alpha=0.25),
         *pair,
-        note_handle(f"equal: within {fmt.percent(TIE_MARGIN)} of 1", color=style.GREEN, linewidth=7, alpha=0.25),
     ]
 
 
@@ -207,7 +212,7 @@ def _subtitle(view: View, line: pd.DataFrame) -> str:
     cells = line["cell_id"].nunique()
     return (
         f"{fmt.plural(len(line), 'measured run')} of {fmt.plural(cells, 'cell')}, controls included · "
-        "above 0%: slower than the median of its own cell · values beyond an axis lie on its edge"
+        "upwards: slower than the median of its own cell · values beyond an axis lie on its edge"
     )
 
 

@@ -64,7 +64,21 @@ CHECKS = {
     "more_rounds": positive,
     "phase": pandera.Check.isin(["training", "steady"]),
     "timed_phase": pandera.Check.isin(["steady", "training", "mixed"]),
-    "verdict": pandera.Check.isin(["faster", "slower", "tie", "inconclusive", "at once", "later", "never", *CROSSING]),
+    "verdict": pandera.Check.isin(
+        [
+            "faster",
+            "slower",
+            "tie",
+            "inconclusive",
+            "at once",
+            "later",
+            "never",
+            "quiet",
+            "disturbed",
+            "unknown",
+            *CROSSING,
+        ]
+    ),
     "compile_cache": pandera.Check.isin(["cold", "warm", "anew", "nothing"]),
     "start": pandera.Check.isin(["cold", "warm"]),
     "after_steps_low": pandera.Check.ge(0),
@@ -74,6 +88,9 @@ CHECKS = {
     "said_by": pandera.Check.isin(["model", "measured"]),
     "at_smallest": pandera.Check.isin(["faster", "slower", "tie", "inconclusive"]),
     "at_largest": pandera.Check.isin(["faster", "slower", "tie", "inconclusive"]),
+    "others_share": share,
+    "steal_share": share,
+    "floor": pandera.Check.ge(1),
 }
 NEVER_NULL = {
     "cell_id", "framework", "loop", "device", "batch_size", "batch_size_label", "n_train", "status", "round", "lr",
@@ -151,6 +168,10 @@ CONTRACTS = {
         rate_ratio_low="rate_ratio",
         rate_ratio="rate_ratio_high",
     ),
+    # What is asked of the whole sweep has no cell.
+    "noise": contract(columns.NOISE, ["check", "control_cell_id"], low="value", value="high").update_columns(
+        {name: {"nullable": True} for name in ("framework", "device", "cell_id")}
+    ),
 }
 
 
@@ -186,6 +207,7 @@ def test_the_promised_columns_are_there(tables: Tables) -> None:
         ("runs", "peak_rss_bytes", "rss_reason"),
         ("runs", "device_peak_bytes", "device_peak_reason"),
         ("runs", "parity", "parity_reason"),
+        ("runs", "others_share", "noise_reason"),
         ("comparisons", "low", "reason"),
         ("comparisons", "more_rounds", "more_rounds_reason"),
         ("payoffs", "after_steps", "reason"),

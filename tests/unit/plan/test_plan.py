@@ -121,3 +121,53 @@ def test_rounds_and_folder_belong_to_the_whole_sweep() -> None:
         make_plan([config(), config(protocol={"rounds": 2})], why_not=everything_runs)
     with pytest.raises(UsageError, match="sweep: cannot be swept"):
         make_plan([config(), config(sweep={"name": "a"})], why_not=everything_runs)
+
+
+class TestControls:
+    LOOPS = ("fused", "idiomatic", "eager")
+
+    def points(self, **protocol: Any) -> list[Config]:
+        return [
+            config(
+                framework=framework, loop={"name": loop}, batch_size=size, device={"name": device}, protocol=protocol
+            )
+            for framework in ({"name": "pytorch"}, {"name": "keras", "backend": "jax"})
+            for loop in self.LOOPS
+            for device in ("cpu", "gpu")
+            for size in (1, 4, 8, 16, "full")
+        ]
+
+    def test_every_framework_has_one_on_every_device_that_is_there(self) -> None:
+        twins = [run.cell for run in make_plan(self.points(), why_not=only_cpu, with_controls=True).controls]
+        # Of a loop that compiles nothing, though another comes first, and of the middle batch size.
+        assert [(c.framework, c.backend, c.loop, c.device, c.batch_size) for c in twins] == [
+            ("pytorch", None, "idiomatic", "cpu", 8),
+            ("keras", "jax", "idiomatic", "cpu", 8),
+        ]
+
+    def test_a_control_is_its_cell_under_another_name(self) -> None:
+        plan = make_plan(self.points(), why_not=everything_runs, with_controls=True)
+        assert len(plan.controls) == 4
+        for run in plan.controls:
+            original = replace(run.cell, control=False)
+            assert original.id in plan.by_id
+            assert run.cell.id != original.id
+            assert "-control-b8-" in run.cell.id
+            assert run.data == plan.by_id[original.id].data
+
+    def test_they_are_run_as_all_others_are(self) -> None:
+        plan = make_plan(self.points(), why_not=only_cpu, with_controls=True)
+        assert all({run.cell.id for run in plan.controls} <= set(order) for order in plan.rounds)
+        assert plan.total_runs == 5 * (30 + 2)
+
+    def test_they_can_be_turned_off_and_a_single_run_has_none(self) -> None:
+        assert make_plan(self.points(control=False), why_not=everything_runs, with_controls=True).controls == []
+        assert make_plan(self.points(), why_not=everything_runs).controls == []
+
+    def test_they_belong_to_the_whole_sweep(self) -> None:
+        with pytest.raises(UsageError, match=r"protocol\.control: cannot be swept"):
+            make_plan([config(), config(protocol={"control": False})], why_not=everything_runs)
+
+    def test_no_cell_changed_its_id_when_controls_came(self) -> None:
+        """As it was computed before there was such a flag."""
+        assert cell_of(config()).id == "reference-eager-cpu-b32-17d5947ac8"

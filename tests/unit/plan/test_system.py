@@ -30,7 +30,7 @@ def test_an_empty_machine_gives_a_reason_for_everything(tree: Tree) -> None:
     facts = [
         files.processor(), files.governor(), files.frequency_mhz(), files.turbo(), files.smt(), files.throttle_count(),
         files.clock_source(), files.cgroup_cpus(), files.cgroup_throttled(), files.cgroup_memory_bytes(),
-        files.virtualization(),
+        files.virtualization(), files.frequencies_mhz(), files.cpu_pressure_us(),
     ]  # fmt: skip
     assert all(fact.value is None and fact.reason for fact in facts)
     assert files.cpu_times() is None
@@ -124,6 +124,28 @@ def test_a_container_in_a_virtual_machine(tree: Tree) -> None:
 def test_processor_times_come_from_the_first_line(tree: Tree) -> None:
     tree.write("proc/stat", "cpu  10 1 5 100 2 0 1 7 0 0\ncpu0 1 1 1 1 1 1 1 1 0 0")
     assert tree.files.cpu_times() == CpuTimes(total=126, steal=7, idle=102)
+
+
+def test_what_is_neither_idle_nor_stolen_is_busy() -> None:
+    assert CpuTimes(total=126, steal=7, idle=102).busy == 17
+
+
+def test_frequencies_of_a_few_processors_stand_for_all(tree: Tree) -> None:
+    for number in range(40):
+        tree.write(f"{CPU}/cpu{number}/cpufreq/scaling_cur_freq", str(2_000_000 + number))
+    seen = tree.files.frequencies_mhz(most=16).value
+    assert len(seen) <= 16
+    assert min(seen) == 2000.0
+
+
+def test_frequencies_without_cpufreq_come_from_cpuinfo(tree: Tree) -> None:
+    tree.write("proc/cpuinfo", "processor\t: 0\ncpu MHz\t\t: 2596.098\n\nprocessor\t: 1\ncpu MHz\t\t: 1200.5\n")
+    assert tree.files.frequencies_mhz().value == [2596.098, 1200.5]
+
+
+def test_pressure_is_that_of_some_task(tree: Tree) -> None:
+    tree.write("proc/pressure/cpu", "some avg10=0.00 avg60=0.00 avg300=0.00 total=52417\nfull avg10=0.00 total=9")
+    assert tree.files.cpu_pressure_us().value == 52417
 
 
 def test_pci_devices_with_vendor_and_class(tree: Tree) -> None:

@@ -13,7 +13,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.errors import StorageError, UsageError
-from bench.records import SCHEMA_VERSION, CompileCache, MemoryRecord, ParityRecord, PhaseTimes, RunResult, Status
+from bench.records import (
+    SCHEMA_VERSION,
+    CompileCache,
+    MemoryRecord,
+    NoiseRecord,
+    ParityRecord,
+    PhaseTimes,
+    RunResult,
+    Status,
+)
 from bench.store.layout import RunFolder, SweepFolder
 from bench.store.reader import read_cell, read_result, read_results, read_sweep
 from bench.store.writer import write_json, write_result
@@ -42,6 +51,8 @@ results = st.builds(
     initial_train_loss=seconds,
     memory=st.builds(MemoryRecord, peak_rss_bytes=count, rss_reason=text, device_peak_bytes=count),
     environment=st.dictionaries(st.text(max_size=5), st.none() | st.booleans() | st.integers() | st.text(max_size=5)),
+    noise=st.none()
+    | st.builds(NoiseRecord, steal_share=seconds, thermal_throttles=count, reasons=st.just({"others_share": "why"})),
     parity=st.none() | st.builds(ParityRecord, difference=seconds, step=count, bar=seconds, flips=seconds, reason=text),
 )
 
@@ -127,6 +138,23 @@ def test_records_of_the_first_version_are_read_and_know_no_cache(folder: SweepFo
     result = read_result(run)
     assert result is not None
     assert (result.schema_version, result.compile_cache) == (1, None)
+
+
+def test_records_of_version_2_are_read_and_know_no_noise(folder: SweepFolder) -> None:
+    """Neither the looks at the machine nor controls were there yet, and ids were the same."""
+    sweep = json.loads(folder.sweep_json.read_text()) | {"schema_version": 2}
+    for planned in sweep["cells"]:
+        del planned["cell"]["control"]
+    write_json(folder.sweep_json, sweep)
+    run = folder.run_folders()[0]
+    plain = json.loads(run.result.read_text()) | {"schema_version": 2}
+    del plain["noise"], plain["noise_reason"]
+    write_json(run.result, plain)
+    cells = [(planned.id, read_cell(planned)) for planned in read_sweep(folder).cells]
+    assert all(cell.id == id_ and not cell.control for id_, cell in cells)
+    result = read_result(run)
+    assert result is not None
+    assert (result.noise, result.noise_reason) == (None, "the machine was not looked at")
 
 
 def test_a_newer_record_is_refused_naming_both_versions(folder: SweepFolder) -> None:

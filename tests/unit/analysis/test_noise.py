@@ -1,0 +1,281 @@
+"""The machine's noise: controls judged as all ratios are, drift and steps found where they are, runs counted."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.analysis import noise
+from bench.analysis.compare import compare
+from bench.analysis.export import write_tables
+from bench.analysis.tables import Tables, build_tables
+from bench.analysis.verdict import verdict
+from bench.cell import Cell
+from bench.records import NoiseRecord
+from bench.store.layout import SweepFolder
+from bench.store.reader import read_sweep
+from tests.synthetic import make_sweep
+
+QUIET = NoiseRecord(processors=2, load_before=1.0, steal_share=0.0, others_share=0.02, thermal_throttles=0)
+BUSY = dataclasses.replace(QUIET, others_share=0.4)
+
+
+def swept(path: Path, **recipe: Any) -> Tables:
+    small = dict(devices=("cpu",), batch_sizes=(8, 32, "full"), failures=False, controls=True)
+    return build_tables(make_sweep(path / "sweep", **(small | recipe)))
+
+
+def check(tables: Tables, name: str) -> dict[str, Any]:
+    (row,) = tables.noise[tables.noise["check"] == name].to_dict("records")
+    return {str(key): value for key, value in row.items()}
+
+
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    return swept(tmp_path_factory.mktemp("quiet"), machine_noise=lambda _cell, _passed: QUIET)
+
+
+# Controls
+
+
+def test_every_framework_is_checked_against_itself_and_a_quiet_machine_is_quiet(quiet: Tables) -> None:
+    rows = noise.controls_of(quiet.noise)
+    assert rows["framework"].tolist() == ["pytorch", "keras"]
+    assert (rows["n"] == 5).all()
+    assert not rows["alarm"].any()
+    assert noise.verdict_of(quiet.noise) == noise.QUIET
+    assert noise.disturbances(quiet.noise) == []
+
+
+def test_a_control_is_compared_as_any_two_cells_are(quiet: Tables) -> None:
+    speeds = quiet.every_run.pivot(index="cell_id", columns="round", values="samples_per_s")
+    rows = noise.controls_of(quiet.noise)
+    seen = compare(speeds, rows["control_cell_id"].tolist(), rows["cell_id"].tolist())
+    assert rows["value"].tolist() == pytest.approx(seen.ratio.tolist())
+    assert rows["low"].tolist() == pytest.approx(seen.low.tolist())
+    assert rows["verdict"].tolist() == seen.verdict
+    by_round = noise.control_ratios(quiet.every_run, *rows[["cell_id", "control_cell_id"]].iloc[0])
+    assert math.exp(float(np.log(by_round).mean())) == pytest.approx(seen.ratio[0])
+
+
+def test_a_control_that_comes_out_slower_is_an_alarm(tmp_path: Path) -> None:
+    tables = swept(tmp_path, slowdown=lambda cell, _: 1.5 if cell.control and cell.framework == "keras" else 1.0)
+    rows = noise.controls_of(tables.noise)
+    assert rows["verdict"].tolist()[1] == "slower"
+    assert rows["alarm"].tolist() == [False, True]
+    (reason,) = noise.disturbances(tables.noise)
+    assert reason.startswith("the same keras-tensorflow cell came out ")
+    assert reason.endswith("% slower under another name")
+
+
+def test_controls_take_part_in_nothing_else(tmp_path: Path) -> None:
+    """A control far faster than every cell wins nothing, and without controls all other tables are the same."""
+    recipe: dict[str, Any] = dict(batch_sizes=(8, "full"), slowdown=lambda cell, _: 0.01 if cell.control else 1.0)
+    with_controls, without = swept(tmp_path / "a", **recipe), swept(tmp_path / "b", controls=False, **recipe)
+    for name in ("cells", "comparisons", "payoffs"):
+        pd.testing.assert_frame_equal(getattr(with_controls, name), getattr(without, name))
+    places = ["order_in_round"]  # a control takes a place in the order
+    pd.testing.assert_frame_equal(with_controls.runs.drop(columns=places), without.runs.drop(columns=places))
+    sweeps = [read_sweep(SweepFolder(tmp_path / name / "sweep")) for name in ("a", "b")]
+    first, second = (verdict(t, s) for t, s in zip((with_controls, without), sweeps, strict=True))
+    assert first.findings == second.findings
+    assert first.best_per_framework == second.best_per_framework
+
+
+def test_files_hold_the_controls_with_a_mark(tmp_path: Path) -> None:
+    folder = make_sweep(tmp_path / "s", devices=("cpu",), batch_sizes=(8, 32), rounds=2, failures=False, controls=True)
+    tables = build_tables(folder)
+    write_tables(tables, folder)
+    for name, each in (("runs", 2), ("cells", 1)):
+        written = pd.read_parquet(folder.tables / f"{name}.parquet")
+        assert written["control"].dtype == bool
+        assert written["control"].sum() == 2 * each
+        assert len(written) == len(getattr(tables, name)) + 2 * each
+        assert "control" in pd.read_csv(folder.tables / f"{name}.csv").columns
+    assert len(pd.read_parquet(folder.tables / "noise.parquet")) == len(tables.noise) == 2 + 3
+
+
+def test_a_control_in_two_rounds_has_a_ratio_and_the_reason_for_no_interval(tmp_path: Path) -> None:
+    rows = noise.controls_of(swept(tmp_path, rounds=2).noise)
+    assert rows["value"].notna().all()
+    assert rows[["low", "floor"]].isna().all(axis=None)
+    assert rows["reason"].str.contains("an interval takes").all()
+
+
+@given(n=st.integers(3, 40), half=st.floats(0.001, 1.0))
+def test_the_floor_lies_beyond_the_half_width_of_the_interval(n: int, half: float) -> None:
+    assert half < math.log(noise.floor(math.exp(-half), math.exp(half), n)) < 2 * half
+
+
+def test_the_floor_is_the_textbooks_for_many_rounds() -> None:
+    """Facts: (z + z) * CV * sqrt(2 / n), with a spread of ratios of CV * sqrt(2)."""
+    n, spread = 400, 0.01 * math.sqrt(2)
+    half = 1.9659 * spread / math.sqrt(n)
+    expected = (1.96 + 1.2816) * 0.01 * math.sqrt(2 / n)
+    assert math.log(noise.floor(math.exp(-half), math.exp(half), n)) == pytest.approx(expected, rel=0.01)
+
+
+def test_a_difference_of_the_floors_size_is_found_nine_times_in_ten() -> None:
+    rng, n, spread = np.random.default_rng(3), 8, 0.02
+    smallest = (2.3646 + 1.4149) * spread / math.sqrt(n)
+    ids = [f"{side}{k}" for side in "ab" for k in range(2_000)]
+    logs = np.vstack([smallest + rng.normal(0, spread, (2_000, n)), np.zeros((2_000, n))])
+    p = compare(pd.DataFrame(np.exp(logs), index=ids), ids[:2_000], ids[2_000:]).p
+    assert np.mean(p <= 0.05) == pytest.approx(0.9, abs=0.03)
+
+
+# Run order
+
+
+def line_of(relative: Any, cells: int) -> pd.DataFrame:
+    """Runs of so many cells in turn, as ``timeline`` gives them."""
+    n = len(relative)
+    return pd.DataFrame(
+        {
+            "cell_id": [f"c{k % cells}" for k in range(n)],
+            "round": np.arange(n) // cells,
+            "relative": relative,
+            "passed": np.arange(n) / (n - 1),
+            "disturbance": None,
+        }
+    )
+
+
+@settings(deadline=None)
+@given(change=st.floats(-0.5, 0.5), cells=st.integers(1, 7), rounds=st.integers(2, 6), data=st.data())
+def test_drift_is_read_off_exactly_whatever_speeds_the_cells_have(
+    change: float, cells: int, rounds: int, data: st.DataObject
+) -> None:
+    speeds = np.array(data.draw(st.lists(st.floats(-3, 3), min_size=cells, max_size=cells)))
+    n = cells * rounds
+    logs = change * np.arange(n) / max(n - 1, 1) + np.tile(speeds, rounds)
+    seen = noise.drift(line_of(np.exp(logs), cells))
+    assert math.log(seen.ratio) == pytest.approx(change, abs=1e-9)
+    assert not seen.ratio < seen.low
+    assert not seen.ratio > seen.high
+
+
+@pytest.mark.parametrize("change", [-0.2, 0.0, 0.2])
+def test_drift_shrugs_at_stray_runs(change: float) -> None:
+    rng, n = np.random.default_rng(5), 100
+    logs = change * np.arange(n) / (n - 1) + rng.normal(0, 0.01, n)
+    logs[rng.choice(n, 12, replace=False)] += 2.0
+    seen = noise.drift(line_of(np.exp(logs), 20))
+    assert math.log(seen.ratio) == pytest.approx(change, abs=0.03)
+    assert seen.alarming == (change != 0)
+
+
+def test_the_interval_of_the_drift_covers_as_it_says() -> None:
+    rng, n, change = np.random.default_rng(7), 60, 0.1
+    seen = [
+        noise.drift(line_of(np.exp(change * np.arange(n) / (n - 1) + rng.standard_t(3, n) * 0.02), 12))
+        for _ in range(300)
+    ]
+    covered = np.mean([math.log(d.low) <= change <= math.log(d.high) for d in seen])
+    assert covered == pytest.approx(0.95, abs=0.035)
+    quiet = [noise.drift(line_of(np.exp(rng.standard_t(3, n) * 0.02), 12)).p <= 0.05 for _ in range(300)]
+    assert np.mean(quiet) <= 0.08
+
+
+def test_a_steady_sweep_of_few_runs_has_no_interval_and_no_alarm() -> None:
+    seen = noise.drift(line_of([1.0, 1.0, 1.0, 1.0], 2))
+    assert (seen.ratio, seen.alarming) == (1.0, False)
+    assert math.isnan(noise.drift(line_of([1.0, 1.0], 2)).ratio)
+
+
+def test_thousands_of_runs_of_one_cell_are_thinned() -> None:
+    n = 9_000
+    seen = noise.drift(line_of(np.exp(0.1 * np.arange(n) / (n - 1)), 1))
+    assert math.log(seen.ratio) == pytest.approx(0.1)
+    assert seen.n <= noise.MOST_OF_A_CELL
+
+
+def test_a_step_is_found_where_it_is() -> None:
+    rng = np.random.default_rng(9)
+    logs = rng.normal(0, 0.02, 80) + np.where(np.arange(80) >= 50, math.log(1.2), 0.0)
+    seen = noise.step(line_of(np.exp(logs), 8))
+    assert seen.position is not None
+    assert abs(seen.position - 50) <= 2
+    assert seen.ratio == pytest.approx(1.2, abs=0.02)
+    assert seen.alarming
+    assert not noise.step(line_of(np.exp(rng.normal(0, 0.02, 80)), 8)).alarming
+
+
+def test_a_drifting_machine_disturbs_the_sweep(tmp_path: Path) -> None:
+    tables = swept(tmp_path, slowdown=lambda _cell, passed: 1.0 + 0.4 * passed)
+    assert check(tables, noise.DRIFT)["value"] == pytest.approx(1.4, abs=0.06)
+    assert noise.verdict_of(tables.noise) == noise.DISTURBED
+    assert any("from the first run to the last" in reason for reason in noise.disturbances(tables.noise))
+
+
+def test_the_timeline_follows_the_starts(quiet: Tables) -> None:
+    runs = quiet.every_run
+    line = noise.timeline(runs)
+    order = runs.sort_values(["round", "order_in_round"])
+    assert line["cell_id"].tolist() == order["cell_id"].tolist()
+    assert (line["passed"].iloc[0], line["passed"].iloc[-1]) == (0.0, 1.0)
+    assert (line.groupby("cell_id")["relative"].median() == 1.0).all()
+
+
+# Other programs
+
+
+@pytest.mark.parametrize(
+    ("changes", "threads", "disturbed"),
+    [
+        ({}, 1, None),
+        ({"others_share": 0.11}, 1, "others"),
+        ({"steal_share": 0.011}, 1, "steal"),
+        ({"thermal_throttles": 1, "limit_throttles": 2}, 1, "thermal, limit"),
+        # Load is asked only where nobody counts processor time, and our own threads are no disturbance.
+        ({"load_before": 9.0}, 1, None),
+        ({"load_before": 9.0, "others_share": None}, 1, "load"),
+        ({"load_before": 2.0, "others_share": None}, 2, None),
+        ({"load_before": None, "others_share": None, "steal_share": None, "thermal_throttles": None}, 1, None),
+    ],
+)
+def test_what_disturbs_a_run(changes: dict[str, Any], threads: int, disturbed: str | None) -> None:
+    assert noise.disturbance(dataclasses.replace(QUIET, **changes), threads) == disturbed
+
+
+def busy_from(share: float) -> Any:
+    def seen(_cell: Cell, passed: float) -> NoiseRecord:
+        return BUSY if passed >= share else QUIET
+
+    return seen
+
+
+def test_a_few_disturbed_runs_are_counted_and_many_disturb_the_sweep(tmp_path: Path) -> None:
+    few, many = (swept(tmp_path / str(share), machine_noise=busy_from(share)) for share in (0.95, 0.5))
+    assert 0 < check(few, noise.DISTURBED_RUNS)["value"] <= noise.RUNS_LIMIT
+    assert noise.verdict_of(few.noise) == noise.QUIET
+    assert check(many, noise.DISTURBED_RUNS)["verdict"] == noise.DISTURBED
+    (reason,) = noise.disturbances(many.noise)
+    assert "runs were disturbed, by other programs" in reason
+    assert set(many.runs["disturbance"].dropna()) == {"others"}
+
+
+def test_the_verdict_says_that_the_machine_was_disturbed(tmp_path: Path) -> None:
+    folder = make_sweep(
+        tmp_path / "s", devices=("cpu",), batch_sizes=(8, "full"), failures=False, machine_noise=busy_from(0.0)
+    )
+    found = verdict(build_tables(folder), read_sweep(folder))
+    caveat = next(c for c in found.recommendations[0].caveats if c.kind == "disturbed_machine")
+    assert caveat.text.startswith("measured on a disturbed machine: ")
+    assert caveat.count == 1
+
+
+def test_where_nobody_looked_it_says_why_and_claims_nothing(tmp_path: Path) -> None:
+    tables = swept(tmp_path, controls=False, rounds=1)
+    assert noise.verdict_of(tables.noise[tables.noise["check"] != noise.STEP]) == noise.UNKNOWN
+    row = check(tables, noise.DISTURBED_RUNS)
+    assert (row["verdict"], row["reason"]) == ("unknown", "the machine was not looked at")
+    assert check(tables, noise.DRIFT)["reason"] == "no cell was measured twice"
