@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import Any
 
 from bench.cell import ProtocolSpec
-from bench.report import completeness, costs, parity, story
+from bench.report import completeness, costs, parity, precision, story
 from bench.report import format as fmt
 from bench.report.best import BestLine, best_lines
 from bench.report.completeness import Ending, Matrix
@@ -17,6 +17,7 @@ from bench.report.costs import Cost
 from bench.report.figures import BATCH_LOSS, PARITY
 from bench.report.gallery import Exhibit
 from bench.report.parity import Gate
+from bench.report.precision import PrecisionNote
 from bench.report.story import Advice, Answer
 from bench.report.view import View, budget_label, framework_label, workload_label
 
@@ -58,6 +59,7 @@ class Page:
     is_tutorial: bool
     protocol: ProtocolSpec
     rounds: int
+    precision: PrecisionNote | None
     workloads: Sequence[str]
     memory_sources: Sequence[tuple[str, str]]
     costs: Sequence[Cost]
@@ -104,6 +106,7 @@ def page_of(view: View, shown: Sequence[Exhibit]) -> Page:
         is_tutorial=any(plan["data"]["name"] == _TUTORIAL for plan in view.plans.values()),
         protocol=_protocol(view),
         rounds=len(sweep.rounds),
+        precision=precision.note(view),
         workloads=_workloads(view),
         memory_sources=_memory_sources(view),
         costs=costs.costs(view),

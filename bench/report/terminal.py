@@ -10,7 +10,7 @@ from rich.text import Text
 
 from bench.analysis.tables import Tables, build_tables
 from bench.analysis.verdict import verdict
-from bench.report import completeness, parity, story
+from bench.report import completeness, parity, precision, story
 from bench.report import format as fmt
 from bench.report.best import best_lines
 from bench.report.view import View, view_of
@@ -72,4 +72,5 @@ def _sentences(view: View) -> list[str]:
     missing = completeness.missing_runs(view)
     runs = [*counts, *([f"{fmt.count(missing)} without a record"] if missing else [])]
     absent = [f"Absent: {what}: {why}" for what, why in completeness.absences(view)]
-    return [story.headline(view), parity.summary(view), f"Runs: {', '.join(runs) or 'none'}.", *absent[:6]]
+    precise = precision.sentences(view, most=6)
+    return [story.headline(view), parity.summary(view), *precise, f"Runs: {', '.join(runs) or 'none'}.", *absent[:6]]
