@@ -112,7 +112,7 @@ def _table(title: str, *columns: str) -> Table:
 
 def _summary(plan: Plan) -> str:
     cells = len(plan.runs) - len(plan.unavailable)
-    most = plan.stopping.max_rounds if plan.stopping else None
+    most = plan.stopping.max_rounds if plan.stopping else len(plan.rounds)
     rounds, runs = _range(len(plan.rounds), most, "round"), _range(plan.total_runs, most and most * cells, "run")
     until = _end(plan.stopping, len(plan.rounds)) if plan.stopping and plan.rounds else ""
     return (
@@ -122,8 +122,10 @@ def _summary(plan: Plan) -> str:
 
 
 def _range(least: int, most: int | None, noun: str) -> str:
-    """``5 rounds``, ``10 to 30 rounds``."""
-    return _count(least, noun) if most is None or most == least else f"{least:,} to {_count(most, noun)}"
+    """``5 rounds``, ``10 to 30 rounds``, ``10 rounds or more``."""
+    if most is None:
+        return f"{_count(least, noun)} or more"
+    return _count(least, noun) if most == least else f"{least:,} to {_count(most, noun)}"
 
 
 def _end(stopping: Stopping, least: int) -> str:
