@@ -1,4 +1,4 @@
-"""What to keep in mind beside a recommendation: few rounds, a short budget, meaningless labels, missing runs."""
+"""What to keep in mind beside a recommendation: few rounds, wide intervals, a short budget, missing runs and such."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pandas as pd
 
 from bench.analysis.intervals import MIN_RUNS
 from bench.analysis.noise import disturbances
+from bench.analysis.precision import CELLS, Precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +20,14 @@ class Caveat:
     count: int
 
 
-def caveats(measured: pd.DataFrame, cells: pd.DataFrame, noise: pd.DataFrame, *, rounds: int) -> tuple[Caveat, ...]:
+def caveats(
+    measured: pd.DataFrame,
+    cells: pd.DataFrame,
+    noise: pd.DataFrame,
+    *,
+    rounds: int,
+    precision: Precision | None = None,
+) -> tuple[Caveat, ...]:
     """Those that hold.
 
     Args:
@@ -27,11 +35,13 @@ def caveats(measured: pd.DataFrame, cells: pd.DataFrame, noise: pd.DataFrame, *,
         cells: the whole cells table.
         noise: the noise table.
         rounds: how many the plan has.
+        precision: how precise the sweep is; None where nothing was asked.
     """
     device = measured["device"].iloc[0]
     found = (
         _disturbed_machine(noise),
         _few_rounds(rounds),
+        _too_wide(precision, set(measured["cell_id"])),
         _epoch_budget(measured),
         _random_labels(measured),
         _failed(cells[cells["device"] == device]),
@@ -59,6 +69,15 @@ def _few_rounds(rounds: int) -> Caveat | None:
         return None
     text = f"every cell ran {_times(rounds)}: with fewer than {MIN_RUNS} rounds no cell has an interval of its own"
     return Caveat(kind="few_rounds", text=text, count=rounds)
+
+
+def _too_wide(precision: Precision | None, here: set[str]) -> Caveat | None:
+    if precision is None:
+        return None
+    n, judged = (sum(here.issuperset(w.cell_ids) for w in widths) for widths in (precision.too_wide, precision.widths))
+    noun = "cells" if precision.of == CELLS else "ratios"
+    text = f"{n} of {judged} {noun} are not known to the ±{100 * precision.target:g}% that the sweep was asked for"
+    return Caveat(kind="too_wide", text=text, count=n) if n else None
 
 
 def _epoch_budget(group: pd.DataFrame) -> Caveat | None:

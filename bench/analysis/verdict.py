@@ -15,6 +15,7 @@ import pandas as pd
 
 from bench.analysis.caveats import Caveat, caveats
 from bench.analysis.compare import FASTER, TIE, TIE_MARGIN, by_round, compare, full_names
+from bench.analysis.precision import precision_reached
 from bench.analysis.tables import Tables
 from bench.records import SweepRecord
 
@@ -326,7 +327,9 @@ def _recommendation(finding: Finding, group: pd.DataFrame, tables: Tables, sweep
         device=finding.device,
         workload=finding.workload,
         based_on=finding,
-        caveats=caveats(group, tables.cells, tables.noise, rounds=len(sweep.rounds)),
+        caveats=caveats(
+            group, tables.cells, tables.noise, rounds=len(sweep.rounds), precision=precision_reached(tables, sweep)
+        ),
     )
 
 

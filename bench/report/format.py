@@ -172,6 +172,20 @@ def signed_percent(fraction: Any) -> str:
     return f"{sign}{percent(None if is_missing(fraction) else abs(fraction))}"
 
 
+def percent_asked(fraction: float) -> str:
+    """A fraction that someone chose, as short as it is: ``2%``."""
+    return f"{100 * fraction:g}%"
+
+
+def percent_at_most(fraction: float) -> str:
+    """A fraction in two digits, rounded up, so that what is over a limit never looks as if it were not: ``2.1%``."""
+    if not math.isfinite(fraction) or fraction <= 0:
+        return quantity(100 * fraction) + "%"
+    decimals = 1 - _exponent(100 * fraction, 2)
+    # The guard keeps what binary fractions add from lifting 2 % to 2.1 %.
+    return f"{_fixed(math.ceil(100 * fraction * 10.0**decimals - 1e-9) / 10.0**decimals, decimals)}%"
+
+
 def p_value(value: Any) -> str:
     """A p-value: ``0.03``, ``< 0.001``."""
     if is_missing(value):

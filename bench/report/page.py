@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.analysis.compare import POWER, TIE_MARGIN
 from bench.cell import ProtocolSpec
-from bench.report import completeness, costs, noise, parity, step_model, story
+from bench.report import completeness, costs, noise, parity, precision, step_model, story
 from bench.report import format as fmt
 from bench.report.best import BestLine, best_lines
 from bench.report.completeness import Ending, Matrix
@@ -19,6 +19,7 @@ from bench.report.figures import BATCH_LOSS, NOISE, PARITY
 from bench.report.gallery import Exhibit
 from bench.report.noise import Noise
 from bench.report.parity import Gate
+from bench.report.precision import PrecisionNote
 from bench.report.step_model import StepModel
 from bench.report.story import Advice, Answer
 from bench.report.view import View, budget_label, framework_label, workload_label
@@ -70,6 +71,7 @@ class Page:
     is_tutorial: bool
     protocol: ProtocolSpec
     rounds: int
+    precision: PrecisionNote | None
     workloads: Sequence[str]
     memory_sources: Sequence[tuple[str, str]]
     costs: Sequence[Cost]
@@ -123,6 +125,7 @@ def page_of(view: View, shown: Sequence[Exhibit]) -> Page:
         is_tutorial=any(plan["data"]["name"] == _TUTORIAL for plan in view.plans.values()),
         protocol=_protocol(view),
         rounds=len(sweep.rounds),
+        precision=precision.note(view),
         workloads=_workloads(view),
         memory_sources=_memory_sources(view),
         costs=costs.costs(view),

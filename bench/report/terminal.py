@@ -10,7 +10,7 @@ from rich.text import Text
 
 from bench.analysis.tables import Controls, Tables, build_tables, without_controls
 from bench.analysis.verdict import verdict
-from bench.report import completeness, noise, parity, story
+from bench.report import completeness, noise, parity, precision, story
 from bench.report import format as fmt
 from bench.report.best import best_lines
 from bench.report.view import View, view_of
@@ -77,4 +77,5 @@ def _sentences(view: View) -> list[str]:
     runs = [*counts, *([f"{fmt.count(missing)} without a record"] if missing else [])]
     absent = [f"Absent: {what}: {why}" for what, why in completeness.absences(view)]
     disturbed = [sentence] if (sentence := noise.disturbed(view)) else []
-    return [story.headline(view), *disturbed, parity.summary(view), f"Runs: {', '.join(runs) or 'none'}.", *absent[:6]]
+    told = [*disturbed, parity.summary(view), *precision.sentences(view, most=6)]
+    return [story.headline(view), *told, f"Runs: {', '.join(runs) or 'none'}.", *absent[:6]]

@@ -7,6 +7,7 @@ flushed at once. A thread looks at the journal twice a second and sleeps in betw
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections import Counter
 from types import TracebackType
@@ -187,8 +188,8 @@ def added_text(event: Event) -> str:
 
 
 def percent_text(fraction: float) -> str:
-    """A precision in two digits, such as ``3.1%``."""
-    return f"{100 * fraction:.2g}%" if fraction < 0.995 else f"{100 * fraction:.0f}%"
+    """A precision in whole and tenths of per cent, rounded up as the report does, such as ``3.1%``."""
+    return f"{math.ceil(1000 * fraction - 1e-9) / 10:g}%"
 
 
 def unavailable_line(cells: Counter[tuple[str, str]]) -> str:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 from rich import box
 from rich.console import Console
@@ -15,6 +16,7 @@ from rich.text import Text
 from bench.cell import Cell
 from bench.plan.estimate import estimate_s
 from bench.plan.plan import Plan, PlannedRun
+from bench.plan.rounds import Stopping, shuffled_rounds
 from bench.records import RunResult
 from bench.store.layout import SweepFolder
 from bench.store.reader import read_results, read_sweep
@@ -51,7 +53,7 @@ def show_plan(plan: Plan, console: Console | None = None, *, estimate: Callable[
         console.print(_unavailable_table(plan.unavailable))
     console.print(Text(_summary(plan)))
     if plan.rounds:
-        console.print(Text(f"Estimated time: about {_duration(estimate(plan))} (an estimate from a short calibration; "
+        console.print(Text(f"Estimated time: {_estimated(plan, estimate)} (an estimate from a short calibration; "
                            "half or twice as long is possible). Nothing was run."))  # fmt: skip
 
 
@@ -112,11 +114,48 @@ def _summary(plan: Plan) -> str:
     controls = len(plan.controls)
     cells = len(plan.runs) - len(plan.unavailable) - controls
     beside = f" and {_count(controls, 'control')}" if controls else ""
-    rounds = f"{len(plan.rounds)} round{'s' if len(plan.rounds) != 1 else ''}"
+    most = plan.stopping.max_rounds if plan.stopping else len(plan.rounds)
+    most_runs = most and most * (cells + controls)
+    rounds, runs = _range(len(plan.rounds), most, "round"), _range(plan.total_runs, most_runs, "run")
+    until = _end(plan.stopping, len(plan.rounds)) if plan.stopping and plan.rounds else ""
     return (
-        f"{_count(cells, 'cell')}{beside} x {rounds} = {_count(plan.total_runs, 'run')}, order seeded by {plan.seed}; "
-        f"{_count(len(plan.unavailable), 'cell')} cannot run here."
+        f"{_count(cells, 'cell')}{beside} x {rounds} = {runs}, order seeded by {plan.seed}; "
+        f"{_count(len(plan.unavailable), 'cell')} cannot run here.{until}"
     )
+
+
+def _range(least: int, most: int | None, noun: str) -> str:
+    """``5 rounds``, ``10 to 30 rounds``, ``10 rounds or more``."""
+    if most is None:
+        return f"{_count(least, noun)} or more"
+    return _count(least, noun) if most == least else f"{least:,} to {_count(most, noun)}"
+
+
+def _end(stopping: Stopping, least: int) -> str:
+    """Until when rounds are added, as a sentence."""
+    each = "cell" if stopping.of == "cells" else "comparison"
+    most = "" if stopping.max_rounds is None else f", at most {_count(stopping.max_rounds, 'round')} in all"
+    budget = "" if stopping.budget_s is None else f", no longer than {_duration(stopping.budget_s)}"
+    return (
+        f" After the first {_count(least, 'round')}, further ones are added of what is still too wide, "
+        f"until every {each} is known to ±{100 * stopping.precision:g}%{most}{budget}."
+    )
+
+
+def _estimated(plan: Plan, estimate: Callable[[Plan], float]) -> str:
+    """The time of the least rounds, and of the most where more may be added."""
+    least_s, stopping = estimate(plan), plan.stopping
+    if stopping is None:
+        return f"about {_duration(least_s)}"
+    bounds = [bound for bound in (_longest_s(plan, estimate), stopping.budget_s) if bound is not None]
+    return f"about {_duration(least_s)} to {_duration(max(least_s, min(bounds)))}"
+
+
+def _longest_s(plan: Plan, estimate: Callable[[Plan], float]) -> float | None:
+    """The time of as many rounds of all cells as there may be; None where their number has no bound."""
+    if plan.stopping is None or plan.stopping.max_rounds is None:
+        return None
+    return estimate(replace(plan, rounds=shuffled_rounds(plan.rounds[0], plan.stopping.max_rounds, plan.seed)))
 
 
 def _count(number: int, noun: str) -> str:

@@ -75,6 +75,20 @@ def test_the_default_grid() -> None:
     assert {(p.budget.epochs, p.protocol.rounds) for p in points} == {(10, 5)}
 
 
+def test_the_presets_of_the_protocol() -> None:
+    asked = {name: composed(f"protocol={name}").protocol for name in ("quick", "standard", "rigorous")}
+    assert {name: (p.rounds, p.precision, p.max_rounds, p.budget_s) for name, p in asked.items()} == {
+        "quick": (2, None, None, None),
+        "standard": (5, None, None, None),
+        "rigorous": (10, 0.02, 30, 3600.0),
+    }
+
+
+def test_what_ends_the_rounds_makes_no_other_cell() -> None:
+    settings = ("protocol.rounds=10", "protocol.precision=0.1", "protocol.max_rounds=12", "protocol.budget_s=9")
+    assert cell_of(composed(*settings, "protocol.precision_of=comparisons")).id == cell_of(composed()).id
+
+
 def test_the_tutorial_is_the_articles_two_programs() -> None:
     points = grid("experiment=tutorial")
     assert [(p.framework.name, p.loop.name, p.batch_size) for p in points] == [

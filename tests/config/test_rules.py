@@ -76,6 +76,8 @@ def test_a_batch_size_is_a_whole_number_from_one_or_full(value: Any) -> None:
         ("optimizer.lr", 0), ("optimizer.lr", math.inf), ("optimizer.lr", math.nan), ("optimizer.lr", "fast"),
         ("optimizer.lr", 10**400), ("optimizer.beta1", 1.0), ("budget.epochs", 0), ("budget.target_fraction", 0),
         ("protocol.rounds", 0), ("protocol.threads", 0), ("protocol.timeout_s", -1), ("protocol.isolation", "thread"),
+        ("protocol.precision", 0), ("protocol.precision", 1), ("protocol.precision", "2 %"),
+        ("protocol.precision_of", "runs"), ("protocol.max_rounds", 0), ("protocol.budget_s", 0),
         ("protocol.memory", "yes"), ("sweep.require", "gpu"), ("sweep.require", [1]), ("framework.name", "torch"),
         ("device.name", "cuda"), ("framework.python", ""), ("data.path", "a\nb"),
     ],
@@ -157,6 +159,11 @@ def test_a_wrong_word_names_the_word_that_was_meant() -> None:
         ({"data": {"name": "file", "path": "a.csv"}}, "data.target"),
         ({"protocol": {"steady_min_s": 2.0, "steady_max_s": 1.0}}, "protocol.steady_max_s"),
         ({"data": 3}, "data"),
+        ({"protocol": {"max_rounds": 30}}, "protocol.max_rounds"),
+        ({"protocol": {"budget_s": 60}}, "protocol.budget_s"),
+        ({"protocol": {"rounds": 10, "precision": 0.02}}, "protocol.precision"),
+        ({"protocol": {"rounds": 9, "precision": 0.02, "max_rounds": 30}}, "protocol.rounds"),
+        ({"protocol": {"rounds": 31, "precision": 0.02, "max_rounds": 30}}, "protocol.max_rounds"),
     ],
 )
 def test_settings_that_do_not_go_together(plain: dict[str, Any], named: str) -> None:

@@ -119,6 +119,9 @@ class TestRequired:
 def test_rounds_and_folder_belong_to_the_whole_sweep() -> None:
     with pytest.raises(UsageError, match=r"protocol\.rounds: cannot be swept"):
         make_plan([config(), config(protocol={"rounds": 2})], why_not=everything_runs)
+    several = [config(protocol={"rounds": 10, "precision": width, "max_rounds": 30}) for width in (0.01, 0.02)]
+    with pytest.raises(UsageError, match=r"protocol\.precision: cannot be swept"):
+        make_plan(several, why_not=everything_runs)
     with pytest.raises(UsageError, match="sweep: cannot be swept"):
         make_plan([config(), config(sweep={"name": "a"})], why_not=everything_runs)
 
@@ -171,3 +174,11 @@ class TestControls:
     def test_no_cell_changed_its_id_when_controls_came(self) -> None:
         """As it was computed before there was such a flag."""
         assert cell_of(config()).id == "reference-eager-cpu-b32-17d5947ac8"
+
+
+def test_a_given_number_of_rounds_is_no_more_than_that() -> None:
+    rigorous = config(protocol={"rounds": 10, "precision": 0.02, "max_rounds": 30})
+    assert make_plan([rigorous], why_not=everything_runs).stopping is not None
+    once = make_plan([rigorous], rounds=1, why_not=everything_runs)
+    assert (once.stopping, len(once.rounds)) == (None, 1)
+    assert (once.config.protocol.rounds, once.config.protocol.precision) == (1, None)

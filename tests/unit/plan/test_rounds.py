@@ -1,9 +1,12 @@
 """Every round passes over every cell once, in an order of its own that the seed alone decides."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.plan.rounds import shuffled_rounds
+from bench.config import read_config
+from bench.plan.rounds import Stopped, Stopping, shuffled_round, shuffled_rounds, stopping_of
+from bench.records import MOST_ROUNDS
 
 IDS = st.lists(st.text(alphabet="abcdef0123456789-", min_size=1, max_size=6), unique=True, max_size=30)
 SEEDS = st.integers(0, 2**32 - 1)
@@ -49,3 +52,53 @@ def test_the_order_is_the_same_on_every_version_of_python() -> None:
         ["d", "e", "c", "b", "a"],
         ["d", "c", "b", "a", "e"],
     ]
+
+
+@given(ids=IDS, round_=st.integers(0, 40), seed=SEEDS, data=st.data())
+def test_a_round_of_a_few_cells_has_an_order_of_its_own_too(
+    ids: list[str], round_: int, seed: int, data: st.DataObject
+) -> None:
+    few = data.draw(st.sets(st.sampled_from(ids))) if ids else set()
+    order = shuffled_round(few, round_, seed)
+    assert sorted(order) == sorted(few)
+    assert order == shuffled_round(sorted(few, reverse=True), round_, seed)
+    assert shuffled_round(ids, round_, seed) == shuffled_rounds(ids, round_ + 1, seed)[round_]
+
+
+RULE = Stopping(precision=0.02, of="cells", max_rounds=30, budget_s=100.0)
+
+
+@pytest.mark.parametrize(
+    ("half_widths", "rounds", "elapsed_s", "next_round_s", "why"),
+    [
+        ([0.02, 0.001], 10, 0.0, 1.0, Stopped.PRECISE),
+        ([0.0201, 0.001], 10, 0.0, 1.0, None),
+        ([None, 0.001], 10, 0.0, 1.0, None),
+        ([0.03], 29, 0.0, 1.0, None),
+        ([0.03], 30, 0.0, 1.0, Stopped.MAX_ROUNDS),
+        ([0.03], 12, 99.0, 1.0, None),
+        ([0.03], 12, 99.0, 1.1, Stopped.BUDGET),
+        ([0.03], 12, 101.0, 0.0, Stopped.BUDGET),
+        # Whatever ended it, a sweep that is precise is precise.
+        ([0.01], 30, 500.0, 1.0, Stopped.PRECISE),
+        ([], 10, 0.0, 0.0, Stopped.NOTHING_TO_JUDGE),
+    ],
+)
+def test_when_there_is_no_further_round(
+    half_widths: list[float | None], rounds: int, elapsed_s: float, next_round_s: float, why: Stopped | None
+) -> None:
+    assert RULE.why_stop(half_widths, rounds=rounds, elapsed_s=elapsed_s, next_round_s=next_round_s) is why
+
+
+def test_without_bounds_of_its_own_a_sweep_still_ends() -> None:
+    endless = Stopping(precision=0.02, of="cells", max_rounds=None, budget_s=None)
+    for rounds, why in ((MOST_ROUNDS - 1, None), (MOST_ROUNDS, Stopped.MAX_ROUNDS)):
+        assert endless.why_stop([0.5], rounds=rounds, elapsed_s=1e9, next_round_s=1e9) is why
+
+
+def test_the_rule_is_the_protocols() -> None:
+    assert stopping_of(read_config({}).protocol) is None
+    asked = {"rounds": 12, "precision": 0.01, "precision_of": "comparisons", "max_rounds": 40, "budget_s": 7}
+    assert stopping_of(read_config({"protocol": asked}).protocol) == Stopping(
+        precision=0.01, of="comparisons", max_rounds=40, budget_s=7.0
+    )
