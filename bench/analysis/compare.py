@@ -18,6 +18,7 @@ from scipy import stats
 
 from bench.analysis.columns import COMPARISONS, frame
 from bench.analysis.intervals import CONFIDENCE, mean_and_error
+from bench.analysis.steadiness import unsteady_runs
 
 ALPHA = 1 - CONFIDENCE
 MIN_PAIRS = 3
@@ -130,7 +131,8 @@ def framework_comparisons(cells: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFra
         verdict=seen.verdict, reason=pd.Series([why_no_ratio(int(n)) for n in seen.n_pairs], dtype=object),
     )  # fmt: skip
     table = pairs.merge(judged, on=ids, how="left", validate="many_to_one")
-    return frame(table.assign(quantity="samples_per_s"), COMPARISONS)
+    unsteady = unsteady_runs(cells, table[ids[0]], table[ids[1]])
+    return frame(table.assign(quantity="samples_per_s", unsteady=unsteady), COMPARISONS)
 
 
 def why_no_ratio(n_pairs: int) -> str | None:
