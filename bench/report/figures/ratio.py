@@ -141,12 +141,14 @@ def _annotations(shown: pd.DataFrame, ratios: pd.DataFrame) -> pd.DataFrame:
 def _square_text(row: pd.Series[Any]) -> str:
     mark = _MARKS.get(str(row["verdict"]), "")
     value = fmt.ratio(row["ratio"], row["low"], row["high"])
+    value = fmt.marked(value, row["unsteady"])
     return f"{value}\n{mark}" if mark else value
 
 
 def _subtitle(view: View) -> str:
     marks = "tie: the whole interval lies within 5 % of 1 · open: neither a difference nor a tie is certain"
-    return f"{conditions(view, view.panels[0])} · {marks}"
+    unsteady = f" · {fmt.UNSTEADY_NOTE}" if (_shown(view)["unsteady"] > 0).any() else ""
+    return f"{conditions(view, view.panels[0])} · {marks}{unsteady}"
 
 
 def _size_label(view: View, size: int) -> str:
@@ -161,7 +163,14 @@ def _full_size(view: View) -> str:
 def _finding(view: View) -> str:
     rows = list(_shown(view).groupby("row", sort=False))
     ordered = sorted(rows, key=lambda pair: (not str(pair[0]).startswith("fastest"), str(pair[0])))
-    return " ".join(_row_finding(str(label), row) for label, row in ordered[:_MOST_SENTENCES])
+    sentences = [_row_finding(str(label), row) for label, row in ordered[:_MOST_SENTENCES]]
+    return " ".join([*sentences, *_unsteady(_shown(view))])
+
+
+def _unsteady(shown: pd.DataFrame) -> list[str]:
+    marked = int((shown["unsteady"] > 0).sum())
+    of = f"{fmt.count(marked)} of {fmt.plural(len(shown), 'ratio')}"
+    return [f"{fmt.UNSTEADY} {of}: a run of either side slows down or has no steady state."] if marked else []
 
 
 def _row_finding(label: str, row: pd.DataFrame) -> str:
@@ -197,7 +206,8 @@ def _table(view: View) -> DataTable:
     rows = [
         [
             str(row["row"]), f"{row['numerator_loop']} / {row['denominator_loop']}", fmt.count(row["batch_size"]),
-            _ratio(row), fmt.p_value(row["p_holm"]), str(row["verdict"]), fmt.count(row["n_pairs"]),
+            fmt.marked(_ratio(row), row["unsteady"]), fmt.p_value(row["p_holm"]), str(row["verdict"]),
+            fmt.count(row["n_pairs"]),
         ]
         for _, row in shown.head(MOST_ROWS).iterrows()
     ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.figure import SubFigure
 
 from bench.report import format as fmt
-from bench.report.figures.base import DataTable, FigureKind, floats
+from bench.report.figures.base import DataTable, FigureKind, floats, unsteady_sentence
 from bench.report.figures.curves import Quantity, draw_quantity
 from bench.report.figures.datatables import cell_table
 from bench.report.view import View
@@ -28,17 +28,20 @@ def _finding(view: View) -> str:
         flat = cells[(times <= _FLAT * times.iloc[0]).cummin()]
         last = view.panels[0].size_label(int(flat["batch_size"].iloc[-1]))
         parts.append(f"{family.label} up to {last}")
-    return (
+    flat_up_to = (
         f"The batch size up to which a step costs at most {_FLAT:g} times the smallest batch's step, "
         f"that is, where starting a step is most of its cost: {fmt.listed(parts)}."
     )
+    return " ".join([flat_up_to, unsteady_sentence(view.panels[0].cells)]).strip()
 
 
 def _table(view: View) -> DataTable:
     return cell_table(
         view,
         {
-            "step": lambda row: fmt.microseconds_interval(row["step_us"], row["step_us_low"], row["step_us_high"]),
+            "step": lambda row: fmt.marked(
+                fmt.microseconds_interval(row["step_us"], row["step_us_low"], row["step_us_high"]), row["unsteady"]
+            ),
             "first step": lambda row: fmt.duration(row["first_step_s"]),
             "runs": lambda row: fmt.count(row["n_measured"]),
         },

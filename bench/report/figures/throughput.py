@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.figure import SubFigure
 
 from bench.report import format as fmt
-from bench.report.figures.base import DataTable, FigureKind, floats
+from bench.report.figures.base import DataTable, FigureKind, floats, unsteady_sentence
 from bench.report.figures.curves import Quantity, draw_quantity
 from bench.report.figures.datatables import cell_table
 from bench.report.view import Panel, View
@@ -29,7 +31,8 @@ def _finding(view: View) -> str:
     gains = [_gain(panel, family.label, cells) for family, cells in panel.families() if len(cells) > 1]
     if not gains:
         return "There is only one batch size, so nothing can be said of scaling."
-    return f"Throughput at the largest batch over that at the smallest: {fmt.listed(gains)}."
+    gained = f"Throughput at the largest batch over that at the smallest: {fmt.listed(gains)}."
+    return " ".join([gained, unsteady_sentence(panel.cells)]).strip()
 
 
 def _gain(panel: Panel, label: str, cells: pd.DataFrame) -> str:
@@ -45,12 +48,15 @@ def _table(view: View) -> DataTable:
     return cell_table(
         view,
         {
-            "samples/s": lambda row: fmt.samples_per_s_interval(
-                row["samples_per_s"], row["samples_per_s_low"], row["samples_per_s_high"]
-            ).removesuffix(" samples/s"),
+            "samples/s": _rate,
             "runs": lambda row: fmt.count(row["n_measured"]),
         },
     )
+
+
+def _rate(row: pd.Series[Any]) -> str:
+    rate = fmt.samples_per_s_interval(row["samples_per_s"], row["samples_per_s_low"], row["samples_per_s_high"])
+    return fmt.marked(rate.removesuffix(" samples/s"), row["unsteady"])
 
 
 THROUGHPUT = FigureKind("throughput", _THROUGHPUT.title, _draw, _finding, _table)
