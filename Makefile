@@ -114,6 +114,10 @@ bench-statistics: venv ## false alarms, coverage and power of the statistics, on
 bench-scale: venv ## ten million rows against one million: time per sample, memory, status (alone on 24 GB; long)
 	@$(BIN)/python -m tests.benchmarks.scale $(ARGS)
 
+.PHONY: bench-steadiness
+bench-steadiness: venv ## false alarms, power and pace of the steady-state classification, on simulated runs
+	@$(BIN)/python -m tests.benchmarks.steadiness $(ARGS)
+
 .PHONY: clean
 clean: ## remove .venv, caches and builds; results stay
 	@rm -rf .venv build dist htmlcov outputs multirun .coverage .hypothesis .benchmarks

@@ -44,6 +44,7 @@ def caveats(
         _too_wide(precision, set(measured["cell_id"])),
         _epoch_budget(measured),
         _random_labels(measured),
+        _unsteady(measured),
         _failed(cells[cells["device"] == device]),
         _not_the_same(cells),
         _unavailable(cells),
@@ -97,6 +98,15 @@ def _random_labels(group: pd.DataFrame) -> Caveat | None:
     n = int((group["data"] == "tutorial").sum())
     text = "the labels are random, so there is nothing to learn but noise: only the speed means anything"
     return Caveat(kind="random_labels", text=text, count=n) if n else None
+
+
+def _unsteady(group: pd.DataFrame) -> Caveat | None:
+    n, runs = int((group["n_unsteady"] > 0).sum()), int(group["n_unsteady"].sum())
+    text = (
+        f"{runs} of {int(group['n_measured'].sum())} runs, of {_cells(n)}, slow down or have no steady state: what"
+        " rests on them is marked †"
+    )
+    return Caveat(kind="unsteady_runs", text=text, count=n) if n else None
 
 
 def _failed(cells: pd.DataFrame) -> Caveat | None:

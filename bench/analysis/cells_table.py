@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bench.analysis.columns import CELLS, frame
 from bench.analysis.intervals import MIN_RUNS, Intervals, intervals, medians, why_no_interval
 from bench.analysis.runs_table import TRAINED
+from bench.analysis.steadiness import KINDS, TOO_FEW, UNSTEADY, WARMUP
 from bench.records import CompileCache, Status
 
 FloatArray = NDArray[np.float64]
@@ -155,6 +156,23 @@ def _speed(runs: pd.DataFrame, groups: _Groups, values: dict[str, Any]) -> dict[
         ],
         "interval_reason": [why_no_interval(int(n)) for n in rate.n],
         "timed_phase": _timed_phase(runs, groups),
+        **_steadiness(runs, groups),
+    }
+
+
+def _steadiness(runs: pd.DataFrame, groups: _Groups) -> dict[str, Any]:
+    """As steady as the worst run."""
+    kind = runs["steadiness"]
+    badness = kind.map({name: rank for rank, name in enumerate(KINDS)}).to_numpy(np.float64, na_value=-1.0)
+    worst = np.full(groups.n, -1.0)
+    np.maximum.at(worst, groups.of, badness)
+    seen = groups.first(runs[badness == worst[groups.of]], ["steadiness", "steadiness_reason"])
+    return {
+        "steadiness": seen["steadiness"],
+        "steadiness_reason": seen["steadiness_reason"],
+        "n_unsteady": groups.count(kind.isin(UNSTEADY).to_numpy(bool)),
+        "n_warmup": groups.count((kind == WARMUP).to_numpy(bool)),
+        "n_too_few": groups.count((kind == TOO_FEW).to_numpy(bool)),
     }
 
 

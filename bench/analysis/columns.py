@@ -76,6 +76,9 @@ CELL = (
 
 _SPEED_REASON = Column("samples_per_s_reason", "str", "", "why samples_per_s and step_us are null")
 _TIMED_PHASE = Column("timed_phase", "str", "", "steady, or training where no steady epoch was timed, or mixed")
+_STEADINESS = Column(
+    "steadiness", "str", "", "of the steady epochs: flat, warmup, too_few, slowdown or no_steady_state; a cell's worst"
+)
 _INITIAL_LOSS = Column("initial_train_loss", "float64", "", "training loss before the first update")
 _FINAL = (
     Column("final_train_loss", "float64", "", "loss over the training split after the last training epoch"),
@@ -155,11 +158,14 @@ RUNS = (
     Column("wall_s", "float64", "s", "from the supervisor's first act to the record, memory pass included"),
     Column("memory_wall_s", "float64", "s", "wall time of the memory pass; null where there was none"),
     Column("isolation", "str", "", "fork, spawn, or null where nothing was started"),
-    Column("samples_per_s", "float64", "1/s", "median over steady epochs of samples / window"),
-    Column("step_us", "float64", "us", "median over steady epochs of window / updates"),
+    Column("samples_per_s", "float64", "1/s", "median over steady epochs after the warm-up of samples / window"),
+    Column("step_us", "float64", "us", "median over steady epochs after the warm-up of window / updates"),
     _SPEED_REASON,
     _TIMED_PHASE,
     Column("timed_epochs", "int64", "", "epochs that median is over"),
+    Column("warmup_epochs", "int64", "", "steady epochs before the steady state, which that median leaves out"),
+    _STEADINESS,
+    Column("steadiness_reason", "str", "", "what that rests on; why it is null; null for a flat run undisturbed"),
     *_BEFORE_THE_FIRST_STEP,
     Column("compile_cache", "str", "", "its programs: cold (compiled, kept), warm (loaded), anew (not kept), nothing"),
     Column("compile_cache_reason", "str", "", "why that is null"),
@@ -196,6 +202,11 @@ CELLS = (
     _SPEED_REASON,
     Column("interval_reason", "str", "", "why samples_per_s and step_us have no interval"),
     _TIMED_PHASE,
+    _STEADINESS,
+    Column("n_unsteady", "int64", "", "measured runs that slow down or have no steady state: flagged wherever shown"),
+    Column("n_warmup", "int64", "", "measured runs whose first steady epochs were left out as a warm-up"),
+    Column("n_too_few", "int64", "", "measured runs with too few steady epochs to say"),
+    Column("steadiness_reason", "str", "", "of the first of its worst runs; null where all are flat undisturbed"),
     *_BEFORE_THE_FIRST_STEP,
     Column("first_step_cold_s", "float64", "s", "the same over cold runs alone: what compiling costs"),
     Column("first_step_cold_reason", "str", "", "why that is null"),
@@ -268,6 +279,7 @@ COMPARISONS = (
     Column("more_rounds", "Int64", "", "about how many rounds would settle it, with a chance of 80 %"),
     Column("more_rounds_reason", "str", "", "why that is null: it is settled, or has no interval yet"),
     Column("reason", "str", "", "why there is no interval"),
+    Column("unsteady", "int64", "", "runs of both cells that slow down or have no steady state"),
 )
 
 PAYOFFS = (
@@ -297,6 +309,7 @@ PAYOFFS = (
     Column("after_s", "float64", "s", "the same in time since the start of the first step"),
     Column("reason", "str", "", "why it has not caught up, or why that cannot be told"),
     Column("interval_reason", "str", "", "why after_steps has no interval"),
+    Column("unsteady", "int64", "", "runs of both cells that slow down or have no steady state"),
 )
 
 _CURVE = (

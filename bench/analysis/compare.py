@@ -34,6 +34,7 @@ from bench.analysis.judge import (
     judge,
     p_values,
 )
+from bench.analysis.steadiness import unsteady_runs
 
 __all__ = [
     "ALPHA", "FASTER", "INCONCLUSIVE", "MIN_PAIRS", "POWER", "SLOWER", "TIE", "TIE_MARGIN", "Comparisons", "by_round",
@@ -134,7 +135,8 @@ def framework_comparisons(cells: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFra
         reason=pd.Series([why_no_ratio(int(n)) for n in seen.n_pairs], dtype=object),
     )  # fmt: skip
     table = pairs.merge(judged, on=ids, how="left", validate="many_to_one")
-    return frame(table.assign(quantity="samples_per_s"), COMPARISONS)
+    unsteady = unsteady_runs(cells, table[ids[0]], table[ids[1]])
+    return frame(table.assign(quantity="samples_per_s", unsteady=unsteady), COMPARISONS)
 
 
 def why_no_ratio(n_pairs: int) -> str | None:

@@ -33,6 +33,7 @@ from scipy import stats
 from bench.analysis.columns import PAYOFFS, frame
 from bench.analysis.compare import INCONCLUSIVE, MIN_PAIRS, TIE_MARGIN, by_round
 from bench.analysis.intervals import CONFIDENCE, mean_and_error, medians
+from bench.analysis.steadiness import unsteady_runs
 from bench.records import CompileCache
 
 AT_ONCE, LATER, NEVER = "at once", "later", "never"
@@ -203,6 +204,7 @@ def payoffs_table(cells: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
         runs: the runs table.
     """
     pairs = _pairs(cells)
+    pairs = pairs.assign(unsteady=unsteady_runs(cells, pairs["cell_id"], pairs["other_cell_id"]))
     tables = [_weighed(pairs, runs, start) for start in STARTS]
     order = ["device", "workload", "setting", "framework", "backend", "batch_size", "loop", "other_loop", "start"]
     return frame(pd.concat(tables, ignore_index=True).sort_values(order, ignore_index=True), PAYOFFS)

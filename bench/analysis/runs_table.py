@@ -14,12 +14,14 @@ from bench.analysis.convergence import Reached, reach, why_not_reached
 from bench.analysis.intervals import medians
 from bench.analysis.noise import disturbance
 from bench.analysis.numerics import numeric_flags
+from bench.analysis.steadiness import Course, courses
 from bench.records import MemoryRecord, RunResult, Status
 
 # A run that diverged has trained, and missed its target, for good; how a crashed one would have gone on nobody knows.
 TRAINED = (Status.OK, Status.TARGET_NOT_REACHED, Status.DIVERGED)
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 _FIRST_WITH_CACHE = 2
 _EVALUATIONS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 _PHASES = (
@@ -160,12 +162,18 @@ def _training(training: pd.DataFrame, runs: int) -> dict[str, Any]:
 
 
 def _speed(epochs: pd.DataFrame, status: NDArray[np.object_]) -> dict[str, Any]:
-    """Medians over steady epochs; over training epochs only where there is no steady one."""
+    """Medians over steady epochs, those of a warm-up left out; over training epochs only where there is no steady one.
+
+    A run that slows down, or finds no steady state, keeps all of its epochs: which of them to believe is not for us.
+    """
     runs = len(status)
     measured = np.isin(status, [s.value for s in Status if s.measured])
     run, steady = epochs["run"].to_numpy(), (epochs["phase"] == "steady").to_numpy()
     has_steady = np.bincount(run[steady], minlength=runs) > 0
+    went = steady_courses(epochs[steady & measured[run]], runs)
+    warmup = np.array([0 if course is None else course.warmup_epochs for course in went], dtype=np.int64)
     timed = (steady == has_steady[run]) & measured[run]
+    timed[timed] = _place(run[timed], runs) >= warmup[run[timed]]
     window_ns = epochs["window_ns"].to_numpy(np.float64)[timed]
     samples_per_s = epochs["samples"].to_numpy(np.float64)[timed] / window_ns * 1e9
     step_us = window_ns / epochs["updates"].to_numpy(np.float64)[timed] / 1e3
@@ -180,7 +188,34 @@ def _speed(epochs: pd.DataFrame, status: NDArray[np.object_]) -> dict[str, Any]:
             [("steady" if s else "training") if k else None for k, s in zip(n, has_steady, strict=True)]
         ),
         "timed_epochs": n,
+        "warmup_epochs": warmup,
+        "steadiness": _column([course and course.kind for course in went]),
+        "steadiness_reason": _column(
+            [_why_no_course(s, m) if c is None else c.reason for c, s, m in zip(went, status, measured, strict=True)]
+        ),
     }
+
+
+def steady_courses(epochs: pd.DataFrame, runs: int) -> list[Course | None]:
+    """How the steady epochs of every run went.
+
+    Args:
+        epochs: steady epochs by run and epoch, with ``run`` from 0 to ``runs`` - 1.
+        runs: how many there are.
+    """
+    step_us = epochs["window_ns"].to_numpy(np.float64) / epochs["updates"].to_numpy(np.float64) / 1e3
+    return courses(step_us, epochs["run"].to_numpy(), runs)
+
+
+def _place(run: IntArray, runs: int) -> IntArray:
+    """Each row's place among those of its run, which lie together and by ascending run."""
+    n = np.bincount(run, minlength=runs)
+    place: IntArray = np.arange(len(run)) - (np.cumsum(n) - n)[run]
+    return place
+
+
+def _why_no_course(status: str, measured: bool) -> str:
+    return "no steady epoch was timed" if measured else f"the run ended {status}"
 
 
 def _why_no_speed(status: str, measured: bool) -> str:

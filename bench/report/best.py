@@ -28,6 +28,11 @@ class BestLine:
     target_batch: str
     memory: str
 
+    @property
+    def unsteady(self) -> bool:
+        """Whether one of its numbers carries the mark."""
+        return fmt.UNSTEADY in self.speed + self.time_to_target
+
 
 def best_lines(view: View) -> tuple[Sequence[BestLine], int]:
     """One line per loop that was measured, the fastest first, and how many were too many to list."""
@@ -45,7 +50,7 @@ def _line(panel: str, cells: pd.DataFrame) -> BestLine:
     return BestLine(
         loop=str(fastest["family"]),
         setting=panel,
-        speed=fmt.samples_per_s(fastest["samples_per_s"], fastest["samples_per_s_low"], fastest["samples_per_s_high"]),
+        speed=fmt.marked(_speed(fastest), fastest["unsteady"]),
         speed_batch=size_of(fastest),
         time_to_target=_of(soonest, _time),
         target_batch=_of(soonest, size_of),
@@ -58,4 +63,9 @@ def _of(row: pd.Series[Any] | None, text: Callable[[pd.Series[Any]], str]) -> st
 
 
 def _time(row: pd.Series[Any]) -> str:
-    return fmt.duration(row["time_to_target_s"], row["time_to_target_s_low"], row["time_to_target_s_high"])
+    time = fmt.duration(row["time_to_target_s"], row["time_to_target_s_low"], row["time_to_target_s_high"])
+    return fmt.marked(time, row["unsteady"])
+
+
+def _speed(row: pd.Series[Any]) -> str:
+    return fmt.samples_per_s(row["samples_per_s"], row["samples_per_s_low"], row["samples_per_s_high"])

@@ -14,6 +14,9 @@ MISSING = "–"
 LABEL_LENGTH = 60
 REASON_LENGTH = 400
 
+UNSTEADY = "†"
+UNSTEADY_NOTE = f"{UNSTEADY} a run behind it slows down or has no steady state"
+
 # A value that was seen once, or has no interval, is an order of magnitude and a digit: two significant digits.
 _DIGITS_WITHOUT_SPREAD = 2
 _MOST_DIGITS = 4
@@ -205,6 +208,11 @@ def significant(value: float, digits: int) -> str:
 def setting(value: float) -> str:
     """A number that someone chose, as short as it is: ``0.001``."""
     return f"{value:g}"
+
+
+def marked(text: str, unsteady: Any) -> str:
+    """The text with a dagger where a run behind it has no steady state, or slows down."""
+    return f"{text}{UNSTEADY}" if unsteady and text != MISSING else text
 
 
 def plural(number: int, noun: str) -> str:

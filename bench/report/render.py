@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from bench.analysis import steadiness
 from bench.report import format as fmt
 from bench.report.page import Page
 
@@ -51,7 +52,7 @@ def escape_markdown(value: Any) -> Any:
 
 def _context(page: DataclassInstance) -> dict[str, Any]:
     shallow = {field.name: getattr(page, field.name) for field in dataclasses.fields(page)}
-    return shallow | {"fmt": fmt}
+    return shallow | {"fmt": fmt, "steadiness": steadiness}
 
 
 @cache

@@ -98,14 +98,14 @@ def _headline(view: View, finding: Finding, winner: Choice) -> str:
     known = rival is not None and rival.ratio is not None
     lead = f", {_short_lead(view, finding, rival)}" if rival is not None and known else ""
     text = fmt.samples_per_s if finding.kind == FASTEST_PER_SAMPLE else fmt.duration
-    value = text(winner.value, winner.low, winner.high)
+    value = _marked(view, finding, text(winner.value, winner.low, winner.high))
     return f"{choice_label(view, winner)} {_HEADLINES[finding.kind]}: {value}{lead}."
 
 
 def _short_lead(view: View, finding: Finding, rival: Rival) -> str:
     if _ties_with(rival):
         return _equal(rival, choice_label(view, rival.choice))
-    ratio = fmt.ratio(rival.ratio, rival.low, rival.high)
+    ratio = _marked(view, finding, fmt.ratio(rival.ratio, rival.low, rival.high), rival)
     if rival.low is None and rival.ratio is not None and rival.ratio < 1 + TIE_MARGIN:
         return f"about as good as {choice_label(view, rival.choice)}, in too few rounds to be sure"
     if rival.low is None:
@@ -155,7 +155,7 @@ def _answer(view: View, finding: Finding, *, several: bool) -> Answer:
     return Answer(
         question,
         winner=choice_label(view, finding.winner),
-        value=_value(finding),
+        value=_marked(view, finding, _value(finding)),
         lead=_sentence("; ".join(leads)),
         ties=_ties(view, finding),
         start="" if finding.kind == SMALLEST_MEMORY else cost_of_start(view, finding.winner.cell_id),
@@ -165,9 +165,10 @@ def _answer(view: View, finding: Finding, *, several: bool) -> Answer:
 def _advised(view: View, found: Recommendation, *, several: bool) -> Advice:
     where = f"For {_setting(found.device, found.workload)}: use" if several else "Use"
     finding, choice = found.based_on, found.choice
+    value = _marked(view, finding, _value(finding))
     gains = {
-        FASTEST_TO_TARGET: f"it reached the target loss soonest, in {_value(finding)} of training",
-        FASTEST_PER_SAMPLE: f"it trained the most samples per second, {_value(finding)}",
+        FASTEST_TO_TARGET: f"it reached the target loss soonest, in {value} of training",
+        FASTEST_PER_SAMPLE: f"it trained the most samples per second, {value}",
     }
     rival = finding.other_framework
     equal = _no_worse(rival, choice_label(view, rival.choice)) if rival is not None and _ties_with(rival) else ""
@@ -197,13 +198,20 @@ def _value(finding: Finding) -> str:
     return value_label(finding.kind, finding.winner)
 
 
+def _marked(view: View, finding: Finding, text: str, rival: Rival | None = None) -> str:
+    """The text with its mark where a run of the winner, or of the rival it is set against, was not steady."""
+    choices = [finding.winner, None if rival is None else rival.choice]
+    entered = {choice.cell_id for choice in choices if choice is not None}
+    return fmt.marked(text, finding.kind != SMALLEST_MEMORY and bool(entered & view.unsteady))
+
+
 def _lead(view: View, finding: Finding, rival: Rival) -> str:
     other = choice_label(view, rival.choice)
     if rival.ratio is None:
         return f"not comparable with {other}, which no round measured beside it"
     if finding.kind == SMALLEST_MEMORY:
         return f"against {fmt.memory(rival.choice.value)} for {other}"
-    ratio = fmt.ratio_interval(rival.ratio, rival.low, rival.high)
+    ratio = _marked(view, finding, fmt.ratio_interval(rival.ratio, rival.low, rival.high), rival)
     once = "" if rival.low is not None else f" ({fmt.plural(rival.n, 'round')}, no interval)"
     return f"{ratio} {_BETTER[finding.kind]} {other}{once}"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 from rich import box
 from rich.console import Console
@@ -12,7 +14,7 @@ from bench.analysis.tables import Controls, Tables, build_tables, without_contro
 from bench.analysis.verdict import verdict
 from bench.report import completeness, noise, parity, precision, story
 from bench.report import format as fmt
-from bench.report.best import best_lines
+from bench.report.best import BestLine, best_lines
 from bench.report.view import View, view_of
 from bench.store.layout import SweepFolder
 from bench.store.reader import read_sweep
@@ -53,7 +55,9 @@ def _tables(folder: SweepFolder) -> Tables:
 def _best_table(view: View) -> Table:
     lines, left_out = best_lines(view)
     settings = {line.setting for line in lines}
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, caption=_more(left_out), caption_justify="left")
+    table = Table(
+        box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, caption=_below(lines, left_out), caption_justify="left"
+    )
     table.add_column("loop", overflow="fold")
     if len(settings) > 1:
         table.add_column("on", overflow="fold")
@@ -61,14 +65,18 @@ def _best_table(view: View) -> Table:
         table.add_column(header, justify="right")
     for line in lines:
         where = [line.setting] if len(settings) > 1 else []
-        texts = [line.loop, *where, line.speed.removesuffix(" samples/s"), line.speed_batch, line.time_to_target,
+        texts = [line.loop, *where, line.speed.replace(" samples/s", ""), line.speed_batch, line.time_to_target,
                  line.target_batch]  # fmt: skip
         table.add_row(*map(Text, texts))
     return table
 
 
-def _more(left_out: int) -> str | None:
-    return f"{fmt.plural(left_out, 'more line')} in the report" if left_out else None
+def _below(lines: Sequence[BestLine], left_out: int) -> str | None:
+    said = [
+        *([f"{fmt.plural(left_out, 'more line')} in the report"] if left_out else []),
+        *([fmt.UNSTEADY_NOTE] if any(line.unsteady for line in lines) else []),
+    ]
+    return "\n".join(said) or None
 
 
 def _sentences(view: View) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.analysis.steadiness import UNSTEADY
 from bench.analysis.tables import Tables
 from bench.analysis.verdict import Verdict, reaches_reliably
 from bench.records import SweepRecord
@@ -76,9 +77,9 @@ class View:
         sweep: the sweep's own record.
         tables: the tables of ``bench.analysis``.
         verdict: who won, by how much, and who tied.
-        cells: ``tables.cells`` with ``family`` (the curve's label), ``panel``, ``measured`` and ``reliable`` (missed
-            the target in at most one run).
-        runs: ``tables.runs`` with ``family``, ``panel`` and ``measured``.
+        cells: ``tables.cells`` with ``family`` (the curve's label), ``panel``, ``measured``, ``reliable`` (missed
+            the target in at most one run) and ``unsteady`` (a run of it slows down or has no steady state).
+        runs: ``tables.runs`` with ``family``, ``panel``, ``measured`` and ``unsteady``.
     """
 
     folder: SweepFolder
@@ -103,6 +104,11 @@ class View:
     @cached_property
     def _panel_of(self) -> dict[str, str]:
         return dict(zip(self.cells["cell_id"].astype(str), self.cells["panel"].astype(str), strict=True))
+
+    @cached_property
+    def unsteady(self) -> frozenset[str]:
+        """Ids of the cells that must be marked: a run of theirs slows down or has no steady state."""
+        return frozenset(self.cells.loc[self.cells["unsteady"], "cell_id"].astype(str))
 
     @cached_property
     def pay_offs(self) -> dict[tuple[str, str], dict[str, dict[str, Any]]]:
@@ -137,6 +143,7 @@ def view_of(folder: SweepFolder, sweep: SweepRecord, tables: Tables, verdict: Ve
     cells = labelled(tables.cells, plans)
     labels = cells[["cell_id", "family", "panel"]].drop_duplicates("cell_id")
     runs = tables.runs.merge(labels, on="cell_id", how="left", validate="many_to_one")
+    runs["unsteady"] = runs["steadiness"].isin(UNSTEADY)
     runs["measured"] = runs["status"].astype(str).isin(_MEASURED)
     return View(folder=folder, sweep=sweep, tables=tables, verdict=verdict, cells=cells, runs=runs)
 
@@ -216,6 +223,7 @@ def labelled(cells: pd.DataFrame, plans: dict[str, dict[str, Any]]) -> pd.DataFr
         for cell_id, device in zip(cells["cell_id"], cells["device"], strict=True)
     ]
     named["measured"] = cells["samples_per_s"].notna()
+    named["unsteady"] = cells["n_unsteady"] > 0
     named["reliable"] = reaches_reliably(cells) & cells["time_to_target_s"].notna()
     return named
 

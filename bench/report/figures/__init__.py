@@ -8,12 +8,13 @@ from bench.report.figures.noise import NOISE
 from bench.report.figures.parity import PARITY
 from bench.report.figures.payoff import PAYOFF
 from bench.report.figures.ratio import RATIO
+from bench.report.figures.steadiness import STEADINESS
 from bench.report.figures.step_time import STEP_TIME
 from bench.report.figures.target import TARGET
 from bench.report.figures.throughput import THROUGHPUT
 
 FIGURES: tuple[FigureKind, ...] = (
-    THROUGHPUT, RATIO, STEP_TIME, PAYOFF, TARGET, LOSS_CURVES, MEMORY, BATCH_LOSS, PARITY, NOISE,
+    THROUGHPUT, RATIO, STEP_TIME, PAYOFF, TARGET, LOSS_CURVES, MEMORY, STEADINESS, BATCH_LOSS, PARITY, NOISE,
 )  # fmt: skip
 
 __all__ = ["BATCH_LOSS", "FIGURES", "NOISE", "PARITY", "FigureKind"]

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
+from bench.report import format as fmt
 from bench.report import style
 from bench.report.view import Family, Panel, View
 
@@ -149,6 +150,29 @@ def family_handle(family: Family) -> Line2D:
 def note_handle(label: str, **line: object) -> Line2D:
     """An entry of a legend for something that is no family."""
     return Line2D([], [], label=label, **({"color": style.MUTED, "linewidth": 1.2} | line))  # type: ignore[arg-type]
+
+
+def mark_unsteady(axes: Axes, sizes: Iterable[Any], heights: Iterable[Any]) -> None:
+    """A dagger above every point that a run without steady state, or one that slows down, has a part in."""
+    for size, height in zip(sizes, heights, strict=True):
+        if not pd.isna(height):
+            axes.annotate(
+                fmt.UNSTEADY, (size, height), xytext=(0, 4.5), textcoords="offset points", ha="center", va="bottom",
+                color=style.INK, fontsize=style.TEXT_PT + 0.5, annotation_clip=True, zorder=5,
+            )  # fmt: skip
+
+
+def unsteady_handles(unsteady: pd.Series[bool]) -> list[Line2D]:
+    """The legend's entry for the daggers, where there are any."""
+    words = f"{fmt.UNSTEADY} a run behind it slows down\nor has no steady state"
+    return [note_handle(words, linestyle="none")] if unsteady.any() else []
+
+
+def unsteady_sentence(cells: pd.DataFrame) -> str:
+    """How many of the cells are marked, to stand behind a finding; empty where none is."""
+    marked = int(cells["unsteady"].sum())
+    of = f"{fmt.count(marked)} of {fmt.plural(len(cells), 'cell')}"
+    return f"{fmt.UNSTEADY} {of}: a run of it slows down or has no steady state." if marked else ""
 
 
 def ranked(panels: Sequence[Panel], column: str, *, ascending: bool = False) -> list[Family]:

@@ -20,8 +20,10 @@ from bench.report.figures.base import (
     family_legend,
     figure_with_title,
     floats,
+    mark_unsteady,
     note_handle,
     ranked,
+    unsteady_handles,
 )
 from bench.report.view import Family, Panel, View, conditions
 
@@ -106,6 +108,8 @@ def _draw_panel(axes: Axes, panel: Panel, view: View, quantity: Quantity, *, wid
         runs_behind(axes, family, view.runs[view.runs["cell_id"].isin(cells["cell_id"])], quantity.column)
         draw_interval(axes, family, cells, quantity.column)
         draw_curve(axes, family, cells, quantity.column)
+        marked = cells[cells["unsteady"]]
+        mark_unsteady(axes, marked["batch_size"].astype("int64"), floats(marked[quantity.column]))
     batch_axis(axes, panel, width_in=width_in)
     value_axis(axes, quantity.axis, quantity.tick)
     axes.set_title(panel.label, loc="left", fontweight="bold")
@@ -125,14 +129,16 @@ def value_axis(axes: Axes, label: str, tick: Callable[[float, int], str]) -> Non
 
 
 def runs_behind(axes: Axes, family: Family, runs: pd.DataFrame, column: str) -> None:
-    """A family's runs as dots, evenly chosen rounds where there are too many."""
-    values = runs[["batch_size", "round", column]].dropna()
+    """A family's runs as dots, hollow where one is unsteady; evenly chosen rounds where there are too many."""
+    values = runs[["batch_size", "round", "unsteady", column]].dropna()
     step = math.ceil(len(values) / _MOST_POINTS) if len(values) else 1
     drawn = values[values["round"] % step == 0]
-    axes.scatter(
-        drawn["batch_size"].astype("int64"), floats(drawn[column]), s=9, color=family.look.colour, alpha=0.35,
-        linewidths=0, zorder=2,
-    )  # fmt: skip
+    for unsteady, face, edge in ((False, family.look.colour, 0.0), (True, "none", 1.0)):
+        dots = drawn[drawn["unsteady"] == unsteady]
+        axes.scatter(
+            dots["batch_size"].astype("int64"), floats(dots[column]), s=9, facecolors=face,
+            edgecolors=family.look.colour, alpha=0.7 if unsteady else 0.35, linewidths=edge, zorder=2,
+        )  # fmt: skip
 
 
 def draw_interval(axes: Axes, family: Family, cells: pd.DataFrame, column: str) -> None:
@@ -164,4 +170,8 @@ def _explanations(panels: list[Panel], quantity: Quantity) -> list[Line2D]:
     banded = any(panel.cells[f"{quantity.column}_low"].notna().any() for panel in panels)
     band = [interval_handle()] if banded else []
     guide = [note_handle("linear scaling", dashes=(1, 2), linewidth=1.1)] if quantity.guide else []
-    return [dot, *band, *guide]
+    hollow = note_handle(
+        "one without steady state", linestyle="none", marker="o", markersize=3.0, markerfacecolor="none"
+    )
+    unsteady = unsteady_handles(pd.concat([panel.cells["unsteady"] for panel in panels]))
+    return [dot, *([hollow] if unsteady else []), *band, *guide, *unsteady]

@@ -63,7 +63,7 @@ def _draw_panel(axes: Axes, panel: Panel, view: View, *, width_in: float) -> Non
         shown = cells.assign(parity=floats(cells["parity"]).fillna(high).clip(low, high))
         wrong = voided(cells)
         runs = view.runs[view.runs["cell_id"].isin(cells["cell_id"][~wrong])]
-        runs_behind(axes, family, runs.assign(parity=floats(runs["parity"]).clip(low, high)), "parity")
+        runs_behind(axes, family, runs.assign(parity=floats(runs["parity"]).clip(low, high), unsteady=False), "parity")
         draw_curve(axes, family, shown[~wrong], "parity")
         _draw_wrong(axes, family, shown[wrong])
     _draw_bar(axes, panel)

@@ -23,8 +23,10 @@ from bench.report.figures.base import (
     family_legend,
     figure_with_title,
     floats,
+    mark_unsteady,
     note_handle,
     row_of_most,
+    unsteady_handles,
 )
 from bench.report.figures.datatables import MOST_ROWS, size_of
 from bench.report.starting import Row
@@ -174,6 +176,8 @@ def _draw_curve(axes: Axes, curve: Curve, scale: _Scale) -> None:
         sizes, heights, color=look.colour, linestyle=look.linestyle, linewidth=1.1 if curve.start == WARM else 1.8,
         marker=look.marker, markersize=6, markerfacecolor=curve.face, zorder=3,
     )  # fmt: skip
+    marked = [(size, height) for size, height, row in zip(sizes, heights, rows, strict=True) if row["unsteady"]]
+    mark_unsteady(axes, [size for size, _ in marked], [height for _, height in marked])
     known = [row for row in rows if row["verdict"] == LATER and not fmt.is_missing(row["after_steps_low"])]
     ends = [starting.epochs_interval(row) for row in known]
     axes.vlines(
@@ -238,7 +242,7 @@ def _explanations(view: View, panel: Panel, curves: Sequence[Curve]) -> list[Lin
         shown.append(note_handle(f"this sweep's budget, {budget}", dashes=(4, 3), linewidth=1.1))
     if any(not fmt.is_missing(row["after_steps_low"]) for curve in curves for row in curve.rows):
         shown.append(note_handle("95 % interval", linewidth=4.5, alpha=0.5))
-    return shown
+    return shown + unsteady_handles(pd.Series([row["unsteady"] > 0 for curve in curves for row in curve.rows]))
 
 
 def _finding(view: View) -> str:
@@ -292,7 +296,10 @@ def _others(view: View, cell: pd.Series[Any]) -> list[str]:
 
 def _weighed(view: View, cell: pd.Series[Any], other: str) -> list[str]:
     rows = starting.pay_offs(view, str(cell["cell_id"]), other)
-    seen = [fmt.MISSING if start not in rows else starting.after(rows[start]) for start in STARTS]
+    seen = [
+        fmt.MISSING if start not in rows else fmt.marked(starting.after(rows[start]), rows[start]["unsteady"])
+        for start in STARTS
+    ]
     return [fmt.duration(_cold(cell.to_frame().T).iloc[0]), fmt.duration(cell["first_step_warm_s"]), *seen]
 
 

@@ -144,12 +144,14 @@ def _square_text(row: pd.Series[Any]) -> str:
     if not fmt.is_missing(row["more_rounds"]):
         mark = f"{mark} +{fmt.rough_count(row['more_rounds'])}"
     value = fmt.ratio(row["ratio"], row["low"], row["high"])
+    value = fmt.marked(value, row["unsteady"])
     return f"{value}\n{mark}" if mark else value
 
 
 def _subtitle(view: View) -> str:
     marks = f"tie: within {fmt.margin(TIE_MARGIN)} of 1 for certain · open: neither a difference nor a tie is certain"
     marks += ", +12: about 12 more rounds would settle it" if _shown(view)["more_rounds"].notna().any() else ""
+    marks += f" · {fmt.UNSTEADY_NOTE}" if (_shown(view)["unsteady"] > 0).any() else ""
     return f"{conditions(view, view.panels[0])} · {marks}"
 
 
@@ -165,7 +167,14 @@ def _full_size(view: View) -> str:
 def _finding(view: View) -> str:
     rows = list(_shown(view).groupby("row", sort=False))
     ordered = sorted(rows, key=lambda pair: (not str(pair[0]).startswith("fastest"), str(pair[0])))
-    return " ".join(_row_finding(str(label), row) for label, row in ordered[:_MOST_SENTENCES])
+    sentences = [_row_finding(str(label), row) for label, row in ordered[:_MOST_SENTENCES]]
+    return " ".join([*sentences, *_unsteady(_shown(view))])
+
+
+def _unsteady(shown: pd.DataFrame) -> list[str]:
+    marked = int((shown["unsteady"] > 0).sum())
+    of = f"{fmt.count(marked)} of {fmt.plural(len(shown), 'ratio')}"
+    return [f"{fmt.UNSTEADY} {of}: a run of either side slows down or has no steady state."] if marked else []
 
 
 def _row_finding(label: str, row: pd.DataFrame) -> str:
@@ -208,7 +217,7 @@ def _table(view: View) -> DataTable:
     rows = [
         [
             str(row["row"]), f"{row['numerator_loop']} / {row['denominator_loop']}", fmt.count(row["batch_size"]),
-            _ratio(row), fmt.p_value(row["p_holm"]), _verdict(row), fmt.count(row["n_pairs"]),
+            fmt.marked(_ratio(row), row["unsteady"]), fmt.p_value(row["p_holm"]), _verdict(row), fmt.count(row["n_pairs"]),
         ]
         for _, row in shown.head(MOST_ROWS).iterrows()
     ]  # fmt: skip

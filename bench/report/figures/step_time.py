@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from bench.analysis.crossings import CROSSES
 from bench.report import format as fmt
 from bench.report import step_model, style
-from bench.report.figures.base import DataTable, FigureKind, floats, note_handle
+from bench.report.figures.base import DataTable, FigureKind, floats, note_handle, unsteady_sentence
 from bench.report.figures.curves import Quantity, draw_quantity
 from bench.report.figures.datatables import cell_table
 from bench.report.step_model import Row
@@ -88,7 +88,8 @@ def _explanations(view: View) -> list[Line2D]:
 
 
 def _finding(view: View) -> str:
-    return " ".join([step_model.finding(view), *_flat_up_to(view)])
+    unsteady = unsteady_sentence(view.panels[0].cells)
+    return " ".join([step_model.finding(view), *_flat_up_to(view), unsteady]).strip()
 
 
 def _flat_up_to(view: View) -> list[str]:
@@ -117,7 +118,9 @@ def _table(view: View) -> DataTable:
     return cell_table(
         view,
         {
-            "step": lambda row: fmt.microseconds_interval(row["step_us"], row["step_us_low"], row["step_us_high"]),
+            "step": lambda row: fmt.marked(
+                fmt.microseconds_interval(row["step_us"], row["step_us_low"], row["step_us_high"]), row["unsteady"]
+            ),
             "from the model": off,
             "first step": lambda row: fmt.duration(row["first_step_s"]),
             "runs": lambda row: fmt.count(row["n_measured"]),

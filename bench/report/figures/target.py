@@ -20,8 +20,11 @@ from bench.report.figures.base import (
     family_legend,
     figure_with_title,
     floats,
+    mark_unsteady,
     note_handle,
     row_of_least,
+    unsteady_handles,
+    unsteady_sentence,
 )
 from bench.report.figures.curves import draw_curve, draw_interval, interval_handle, value_axis
 from bench.report.figures.datatables import cell_table, size_of
@@ -66,6 +69,9 @@ def _draw_side(axes: Axes, panel: Panel, side: _Side) -> None:
             draw_interval(axes, family, cells, side.column)
         if len(reached):
             draw_curve(axes, family, reached, side.column, above=above if side is _STEPS else 0)
+        if side is _TIME:
+            marked = reached[reached["unsteady"]]
+            mark_unsteady(axes, marked["batch_size"].astype("int64"), floats(marked[side.column]))
         _mark_unreliable(axes, family, reached[~reached["reliable"]], side)
         _mark_censored(axes, family, cells[cells[side.column].isna()], side)
     if side is _STEPS:
@@ -140,7 +146,7 @@ def _explanations(panel: Panel) -> list[Line2D]:
         sometimes if (reached & ~panel.cells["reliable"]).any() else None,
         missed if not reached.all() else None,
     ]
-    return [handle for handle in shown if handle is not None]
+    return [handle for handle in shown if handle is not None] + unsteady_handles(panel.cells.loc[reached, "unsteady"])
 
 
 def _subtitle(view: View, panel: Panel) -> str:
@@ -165,6 +171,7 @@ def _finding(view: View) -> str:
     cells = view.panels[0].cells
     reached = cells[cells["time_to_target_s"].notna()]
     sentences = [_quickest(cells), _steps_against_batch(cells), _first_epoch(reached), *_misses(cells)]
+    sentences.append(unsteady_sentence(reached))
     return " ".join(sentence for sentence in sentences if sentence)
 
 
@@ -237,7 +244,8 @@ def _table(view: View) -> DataTable:
 
 
 def _time(row: pd.Series[Any]) -> str:
-    return fmt.duration_interval(row["time_to_target_s"], row["time_to_target_s_low"], row["time_to_target_s_high"])
+    time = fmt.duration_interval(row["time_to_target_s"], row["time_to_target_s_low"], row["time_to_target_s_high"])
+    return fmt.marked(time, row["unsteady"])
 
 
 def _reached(row: pd.Series[Any]) -> bool:

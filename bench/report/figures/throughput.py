@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.figure import SubFigure
 
 from bench.analysis.compare import by_round, compare
 from bench.report import format as fmt
-from bench.report.figures.base import DataTable, FigureKind
+from bench.report.figures.base import DataTable, FigureKind, unsteady_sentence
 from bench.report.figures.curves import Quantity, draw_quantity
 from bench.report.figures.datatables import cell_table
 from bench.report.view import Panel, View
@@ -37,7 +39,8 @@ def _finding(view: View) -> str:
         _gain(panel, label, cells, text, growth)
         for (label, cells), text, growth in zip(several, ratios, seen.ratio, strict=True)
     ]
-    return f"Throughput at the largest batch over that at the smallest: {fmt.listed(gains)}."
+    gained = f"Throughput at the largest batch over that at the smallest: {fmt.listed(gains)}."
+    return " ".join([gained, unsteady_sentence(panel.cells)]).strip()
 
 
 def _gain(panel: Panel, label: str, cells: pd.DataFrame, ratio: str, growth: float) -> str:
@@ -51,12 +54,15 @@ def _table(view: View) -> DataTable:
     return cell_table(
         view,
         {
-            "samples/s": lambda row: fmt.samples_per_s_interval(
-                row["samples_per_s"], row["samples_per_s_low"], row["samples_per_s_high"]
-            ).removesuffix(" samples/s"),
+            "samples/s": _rate,
             "runs": lambda row: fmt.count(row["n_measured"]),
         },
     )
+
+
+def _rate(row: pd.Series[Any]) -> str:
+    rate = fmt.samples_per_s_interval(row["samples_per_s"], row["samples_per_s_low"], row["samples_per_s_high"])
+    return fmt.marked(rate.removesuffix(" samples/s"), row["unsteady"])
 
 
 THROUGHPUT = FigureKind("throughput", _THROUGHPUT.title, _draw, _finding, _table)
