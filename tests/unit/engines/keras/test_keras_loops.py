@@ -4,7 +4,7 @@ import gc
 import itertools
 from collections.abc import Callable
 from importlib import import_module
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -168,15 +168,16 @@ def test_the_fused_epoch_is_one_call_and_its_step_is_traced_once_per_batch_shape
 
 
 def test_xla_compiles_nothing_for_another_length_of_the_order() -> None:
+    # By the processor's time, which neighbours leave alone; compiling again would take about as much of it.
     engine = ready(kind("fused").cell(32))
-    start = perf_counter()
+    start = process_time()
     engine.warm_up()
-    compiling = perf_counter() - start
+    compiling = process_time() - start
     for full, short in itertools.product(range(4), (False, True)):
         order = part(0, 32, full=full, short=short)
-        start = perf_counter()
+        start = process_time()
         train_orders(engine, [order])
-        assert perf_counter() - start < compiling / 10, f"{full} full batches, short one: {short}"
+        assert process_time() - start < compiling / 3, f"{full} full batches, short one: {short}"
 
 
 @pytest.mark.parametrize("loop", LOOPS)
