@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -28,12 +29,56 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One test worker runs what imports a framework; what is slow here starts processes of its own and may be apart."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Which test worker runs what: a group's tests are one worker's, and what takes long on its own starts early."""
     for item in items:
-        folder = item.path.parent
-        if folder.parent.name == "engines" and not item.get_closest_marker("slow"):
-            item.add_marker(pytest.mark.xdist_group(folder.name))
+        _join_the_group_of_its_folder(item)
+    if hasattr(config, "workerinput"):  # this is one of several workers
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+        for item in items:
+            _show_its_group(item)
+
+
+def _join_the_group_of_its_folder(item: pytest.Item) -> None:
+    """What shares an expensive thing: an imported framework with its compiled engines, a sweep with its report.
+
+    What is slow in an engine's folder starts processes of its own, and may be apart.
+    """
+    folder = item.path.parent
+    is_engines = folder.parent.name == "engines" and not item.get_closest_marker("slow")
+    if is_engines or folder.name in ("analysis", "report", "golden"):
+        item.add_marker(pytest.mark.xdist_group(folder.name))
+
+
+def _show_its_group(item: pytest.Item) -> None:
+    """In the test's id, where the scheduler looks for it.
+
+    To do so is pytest-xdist's work, but 3.8 writes it where pytest 9.2 does not read it, and nothing fails: every
+    worker imports every framework (https://github.com/pytest-dev/pytest-xdist/issues/1386).
+    """
+    groups = sorted({str(mark.args[0]) for mark in item.iter_markers("xdist_group")})
+    if groups:
+        item._id = type(item._id).parse(f"{item.nodeid}@{'_'.join(groups)}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Before fixtures, which compile as well."""
+    _let_pytorch_compile_untold()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call() -> None:
+    """Before the test."""
+    _let_pytorch_compile_untold()
+
+
+def _let_pytorch_compile_untold() -> None:
+    """Its compiler writes out every graph it makes as soon as anyone listens, and pytest does: up to half of the time.
+
+    Pytest's logging hands a handler of its own to each logger that does not propagate, once for every phase of a test.
+    """
+    logging.getLogger("torch.__trace").handlers.clear()
 
 
 class NetworkForbidden(Exception):

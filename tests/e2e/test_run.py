@@ -112,23 +112,24 @@ def test_results_that_cannot_be_written_are_exit_4(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [("bench", "sweep", *TINY, *QUICK), ("bench.app", "--help")])
 def test_a_reader_that_leaves_is_no_failure(arguments: tuple[str, ...], tmp_path: Path) -> None:
-    asked = start(tmp_path, *arguments, stderr=subprocess.PIPE)
-    assert asked.stdout is not None
-    asked.stdout.close()
-    _, complaint = asked.communicate(timeout=WAIT_S)
+    with start(tmp_path, *arguments, stderr=subprocess.PIPE) as asked:
+        assert asked.stdout is not None
+        asked.stdout.close()
+        _, complaint = asked.communicate(timeout=WAIT_S)
     assert (asked.returncode, complaint) == (0, "")
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_sweep_keeps_what_was_measured(sent: signal.Signals, code: int, tmp_path: Path) -> None:
-    sweep = start(tmp_path, "bench", "sweep", *TINY, "protocol.rounds=50", "protocol.steady_min_s=0.3", "data.n=100")
-    try:
-        _wait_for_a_finished_run(tmp_path, sweep)
-        children = psutil.Process(sweep.pid).children(recursive=True)
-        sweep.send_signal(sent)
-        said, _ = sweep.communicate(timeout=WAIT_S)
-    finally:
-        sweep.kill()
+    settings = (*TINY, "protocol.rounds=50", "protocol.steady_min_s=0.3", "data.n=100")
+    with start(tmp_path, "bench", "sweep", *settings) as sweep:
+        try:
+            _wait_for_a_finished_run(tmp_path, sweep)
+            children = psutil.Process(sweep.pid).children(recursive=True)
+            sweep.send_signal(sent)
+            said, _ = sweep.communicate(timeout=WAIT_S)
+        finally:
+            sweep.kill()
     assert sweep.returncode == code, said
     assert "Traceback" not in said
     assert "what was measured is kept" in said
@@ -137,7 +138,7 @@ def test_an_interrupted_sweep_keeps_what_was_measured(sent: signal.Signals, code
     assert len([result for result in results if result.status.measured]) >= 1
     assert set(finished) <= {result.cell_id for result in results}
     assert latest(tmp_path).report_html.exists()
-    assert psutil.wait_procs(children, timeout=10)[1] == []
+    assert psutil.wait_procs(children, timeout=WAIT_S)[1] == []
 
 
 def _wait_for_a_finished_run(folder: Path, sweep: subprocess.Popen[str]) -> None:

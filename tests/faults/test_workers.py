@@ -26,6 +26,8 @@ from bench.store.trace import read_worker_trace
 from tests.faults import interpreters as faults
 
 ISOLATIONS = ("fork", "spawn")
+# What was killed is gone at once, but a crowded machine may take long to say so.
+GONE_WITHIN_S = 30.0
 
 
 def make_cell(**changes: Any) -> Cell:
@@ -55,7 +57,7 @@ def folder(tmp_path: Path) -> Iterator[SweepFolder]:
 def nothing_survives() -> Iterator[None]:
     yield
     close_templates()
-    deadline = time.monotonic() + 5.0
+    deadline = time.monotonic() + GONE_WITHIN_S
     while (children := psutil.Process().children(recursive=True)) and time.monotonic() < deadline:
         psutil.wait_procs(children, timeout=0.1)
     assert not children
@@ -230,7 +232,7 @@ def test_what_a_worker_leaves_behind_is_ended(folder: SweepFolder, tmp_path: Pat
     )
     assert "exited with code 7" in (run(folder, cell).reason or "")
     child = int(folder.run(cell.id, 0).log.read_text().split()[-1])
-    deadline = time.monotonic() + 5.0
+    deadline = time.monotonic() + GONE_WITHIN_S
     while alive(child) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not alive(child)

@@ -6,8 +6,7 @@ What makes it fast for this network, where a step is microseconds of arithmetic:
 - Rows are gathered for a block of steps ahead of its loop, at the speed of copying.
 - Small matrix products are written out as multiply and sum, which the compiler fuses with what surrounds them; a call
   into the matrix library costs more than the product up to ``WRITTEN_OUT_ROWS`` rows (and always where a side is 1).
-- Large batches go through forward and backward ``CHUNK_ROWS`` rows at a time, their gradients summed: the hidden layer
-  of a chunk stays in the processor's cache, and memory does not grow with the batch.
+- Large batches go through in chunks (``bench.engines.chunks``).
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ import torch
 from torch import Tensor, nn
 
 from bench.cell import Cell
+from bench.engines import chunks
 from bench.engines.pytorch.flat import FlatStep
 
 # Steps of a block: enough that a dispatch from Python costs next to nothing per step.
 BLOCK_STEPS = 1024
 # Rows gathered ahead of a block's loop: about what a processor's second-level cache holds.
 BLOCK_ROWS = 8192
-CHUNK_ROWS = 4096
 WRITTEN_OUT_ROWS = 32
 
 
@@ -94,7 +93,7 @@ Loop = Callable[..., tuple[Tensor, Tensor, Tensor]]
 
 
 def _loop_over(step: FlatStep, batch_size: int) -> Loop:
-    return ChunkedLoop(step, batch_size) if batch_size > CHUNK_ROWS else GatheredLoop(step, batch_size)
+    return ChunkedLoop(step, batch_size) if batch_size > chunks.CHUNK_ROWS else GatheredLoop(step, batch_size)
 
 
 class GatheredLoop(nn.Module):
@@ -129,18 +128,14 @@ class GatheredLoop(nn.Module):
 
 
 class ChunkedLoop(nn.Module):
-    """A loop over chunks of large batches; a batch's last chunk updates the weights.
-
-    All chunks have one size. The last one of a batch reaches back over rows that the one before has counted, and counts
-    those with weight 0.
-    """
+    """A loop over chunks of large batches; a batch's last chunk updates the weights."""
 
     def __init__(self, step: FlatStep, batch_size: int) -> None:
         super().__init__()
-        self.chunks = -(-batch_size // CHUNK_ROWS)
-        state, _, x, y = step.example(CHUNK_ROWS)
+        self.count, self.size = chunks.number_of(batch_size), chunks.CHUNK_ROWS
+        state, _, x, y = step.example(self.size)
         gradient = lambda *arguments: step.gradient(*arguments)  # noqa: E731 (tracing wants no default arguments)
-        self.gradient = traced(gradient, CHUNK_ROWS, (state, x, y, torch.ones_like(y)))
+        self.gradient = traced(gradient, self.size, (state, x, y, torch.ones_like(y)))
         self.update = step.update
 
     def forward(
@@ -149,22 +144,22 @@ class ChunkedLoop(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
         """Makes steps number ``done`` to ``end``; ``rows`` is (steps, batch_size)."""
         _, batch_size = rows.shape
-        flat_rows, chunks, first = rows.reshape(-1), self.chunks, done
+        flat_rows, count, size, first = rows.reshape(-1), self.count, self.size, done
 
         def unfinished(chunk: Tensor, state: Tensor, summed: Tensor, losses: Tensor) -> Tensor:
-            return (first + chunk // chunks < end)[0]
+            return (first + chunk // count < end)[0]
 
         def one_chunk(
             chunk: Tensor, state: Tensor, summed: Tensor, losses: Tensor
         ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-            place, part = chunk // chunks, chunk % chunks
-            low = (part * CHUNK_ROWS).clamp(max=batch_size - CHUNK_ROWS)
-            inside = low + torch.arange(CHUNK_ROWS)
-            row_weights = (inside >= part * CHUNK_ROWS).to(state.dtype)[:, None] / batch_size
+            place, part = chunk // count, chunk % count
+            low = (part * size).clamp(max=batch_size - size)
+            inside = low + torch.arange(size)
+            row_weights = (inside >= part * size).to(state.dtype)[:, None] / batch_size
             chosen = flat_rows.index_select(0, place * batch_size + inside)
             gradient, loss = self.gradient(state, x.index_select(0, chosen), y.index_select(0, chosen), row_weights)
             summed = summed + torch.cat([gradient, loss])
-            is_last = part == chunks - 1
+            is_last = part == count - 1
             number = first + place
             whole = summed.to(state.dtype)
             updated = self.update(state, coefficients.index_select(0, number)[0], whole[:-1])

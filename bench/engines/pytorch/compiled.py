@@ -1,9 +1,8 @@
 """PyTorch with one compiled program per step: gather, forward, loss, backward and update in one call from Python.
 
-The step is traced below Python's modules and handed to inductor, the compiler behind ``torch.compile``, directly.
-``torch.compile`` makes the same kernels, but checks at every call that nothing has changed, which at batch 1 takes
-longer than the step. So that a call has nothing to prepare, the program works on one memory: it finds its rows by the
-place in the epoch's order, and moves that place on itself. Each of the two batch shapes has a program of its own.
+The step is traced below Python's modules and handed to inductor, the compiler behind ``torch.compile``, directly. So
+that a call has nothing to prepare, the program works on one memory: it finds its rows by the place in the epoch's
+order, and moves that place on itself. Each of the two batch shapes has a program of its own.
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ from torch import Tensor
 
 from bench.engines.base import Compilation, Epochs, FloatArray, Order
 from bench.engines.pytorch.block import traced
-from bench.engines.pytorch.flat import FlatStep, TorchNetwork, torch_step
+from bench.engines.pytorch.flat import CoefficientTable, FlatStep, TorchNetwork, torch_step
 from bench.engines.pytorch.model import from_parameters
 from bench.engines.pytorch.opening import TorchEngine, packed
-from bench.engines.pytorch.program import COMPILER_OPTIONS, compiling_quietly, make_sure_of_a_compiler
+from bench.engines.pytorch.program import compile_step, compiling_quietly, make_sure_of_a_compiler
 from bench.workload.network import Weights
 
 CompiledStep = Callable[..., Any]
@@ -36,6 +35,7 @@ class TorchCompiled(TorchEngine):
         order: rows of the epoch, (n,), int64.
         place: the next step of the epoch, (1,), int64.
         coefficients: what the epoch's updates take from their number, (steps, 2).
+        table: the same of all updates, on the host.
         losses: each step's mean loss, (steps,).
     """
 
@@ -48,6 +48,7 @@ class TorchCompiled(TorchEngine):
     order: Tensor
     place: Tensor
     coefficients: Tensor
+    table: CoefficientTable
     losses: Tensor
     updates: int
     full: CompiledStep
@@ -64,6 +65,7 @@ class TorchCompiled(TorchEngine):
         self.network = TorchNetwork(self.cell)
         self.flat = torch_step(self.cell, self.network)
         self.state = self.flat.initial_state(weights).to(self.device.torch_device)
+        self.table = CoefficientTable(self.flat, self.setup.lr)
         self.updates = 0
 
     def load(self, x: FloatArray, y: FloatArray) -> None:
@@ -115,7 +117,7 @@ class TorchCompiled(TorchEngine):
 
     def _begin(self, order: Order, steps: int) -> None:
         self.order[: len(order)] = torch.from_numpy(order)
-        self.coefficients[:steps] = self.flat.coefficients(self.setup.lr, steps, first=self.updates)
+        self.coefficients[:steps] = self.table.of(self.updates, steps)
         self.place.zero_()
         self.updates += steps
 
@@ -127,19 +129,9 @@ class TorchCompiled(TorchEngine):
             os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(self.setup.cache_folder)
         arguments = self._arguments()
         with compiling_quietly():
-            from torch._functorch import config as functorch_config
-            from torch._inductor import standalone_compile
-
             # Traced on copies, because tracing runs the step.
             graph = traced(self._step(size), size, tuple(argument.clone() for argument in arguments))
-            with functorch_config.patch(enable_autograd_cache=False):  # it cannot store such a graph, inductor's can
-                program: CompiledStep = standalone_compile(
-                    graph,
-                    list(arguments),
-                    dynamic_shapes="from_example_inputs",
-                    options={"config_patches": COMPILER_OPTIONS},
-                )
-        return program
+        return compile_step(graph, arguments)
 
     def _step(self, size: int) -> Callable[..., tuple[()]]:
         """A step of ``size`` rows as a function of its arguments, the first three of which it changes."""

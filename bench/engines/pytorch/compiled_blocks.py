@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from bench.engines.base import Order
-from bench.engines.pytorch.flat import FlatStep
+from bench.engines.pytorch.blocks import Blocks
+from bench.engines.pytorch.flat import CoefficientTable, FlatStep
 from bench.engines.pytorch.program import Program, load_or_compile
 from bench.workload.network import Weights
 
 
-class CompiledBlocks:
+class CompiledBlocks(Blocks):
     """Trains a cell's epochs through its program.
 
     Args:
@@ -29,10 +30,10 @@ class CompiledBlocks:
     _y: Tensor
 
     def __init__(self, step: FlatStep, lr: float, weights: Weights, folder: Path | None) -> None:
-        self._lr = lr
+        super().__init__(step.cell)
         self._folder = folder
         self._step = step
-        self._table = self._step.coefficients(lr, 0)
+        self._coefficients = CoefficientTable(step, lr)
         self.reset(weights)
 
     def reset(self, weights: Weights) -> None:
@@ -74,15 +75,7 @@ class CompiledBlocks:
         rows[len(rows) - short_rows :] = order[full_rows:]
         made = steps + (short_rows > 0)
         counts = torch.tensor([steps, made - steps])
-        self._state, losses = self._program(
-            self._state, self._coefficients(), self._x, self._y, torch.from_numpy(rows), counts
-        )
+        coefficients = self._coefficients.of(self._updates, shape.steps + 1)
+        self._state, losses = self._program(self._state, coefficients, self._x, self._y, torch.from_numpy(rows), counts)
         self._updates += made
         return losses[:made]
-
-    def _coefficients(self) -> Tensor:
-        """Of the next block's updates; the table is doubled whenever training has come to its end."""
-        end = self._updates + self._program.shape.steps + 1
-        if end > len(self._table):
-            self._table = self._step.coefficients(self._lr, max(end, 2 * len(self._table)))
-        return self._table[self._updates : end]

@@ -120,8 +120,8 @@ class FlatStep:
         x, y = torch.ones(batch_size, self.cell.data.features), torch.ones(batch_size, 1)
         return state.to(self.dtype), torch.ones(2, dtype=self.dtype), x.to(self.dtype), y.to(self.dtype)
 
-    def coefficients(self, lr: float, count: int, first: int = 0) -> Tensor:
-        """What ``count`` updates from number ``first`` on take from their number, (count, 2), in the network's dtype.
+    def coefficients(self, lr: float, count: int) -> Tensor:
+        """What the first ``count`` updates take from their number, (count, 2), in the network's dtype.
 
         Adam: lr / (1 - beta1^t) and 1 / sqrt(1 - beta2^t), the bias corrections of Algorithm 1 of Kingma and Ba 2015,
         or, before the correction, lr sqrt(1 - beta2^t) / (1 - beta1^t) and 1. The others: lr and 1.
@@ -129,7 +129,7 @@ class FlatStep:
         table = np.ones((count, 2))
         table[:, 0] = lr
         if self.spec.name == "adam":
-            t = np.arange(first + 1, first + count + 1)
+            t = np.arange(1, count + 1)
             root = np.sqrt(1 - self.spec.beta2**t)
             table[:, 0] /= 1 - self.spec.beta1**t
             if self.corrects_root:
@@ -173,6 +173,27 @@ class FlatStep:
         second = state[2] + (gradient * gradient - state[2]) * (1 - self.spec.beta2)
         theta = state[0] - step_size * first / (torch.sqrt(second) * root_scale + self.epsilon)
         return torch.stack([theta, first, second])
+
+
+class CoefficientTable:
+    """Coefficients of all updates so far asked for; it is doubled whenever training has come to its end.
+
+    Args:
+        step: whose coefficients.
+        lr: the learning rate.
+    """
+
+    def __init__(self, step: FlatStep, lr: float) -> None:
+        self._step = step
+        self._lr = lr
+        self._table = step.coefficients(lr, 0)
+
+    def of(self, first: int, count: int) -> Tensor:
+        """A view of those of ``count`` updates from number ``first`` on, (count, 2)."""
+        end = first + count
+        if end > len(self._table):
+            self._table = self._step.coefficients(self._lr, max(end, 2 * len(self._table)))
+        return self._table[first:end]
 
 
 def torch_step(cell: Cell, network: TorchNetwork) -> FlatStep:

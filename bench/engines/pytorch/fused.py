@@ -3,35 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
-import numpy as np
-from torch import Tensor
-
-from bench.engines.base import Compilation, Epochs, Order
+from bench.engines.base import Compilation, Epochs
+from bench.engines.pytorch.blocks import Blocks
 from bench.engines.pytorch.compiled_blocks import CompiledBlocks
 from bench.engines.pytorch.flat import TorchNetwork, torch_step
 from bench.engines.pytorch.model import from_parameters
-from bench.engines.pytorch.opening import TorchEngine, packed
+from bench.engines.pytorch.opening import TorchEngine
 from bench.engines.pytorch.recorded_blocks import RecordedBlocks
 from bench.errors import Unavailable
 from bench.workload.network import Weights
-
-
-class Blocks(Protocol):
-    """Trains epochs in blocks of steps."""
-
-    def reset(self, weights: Weights) -> None:
-        """The given weights, and an optimizer that has seen nothing."""
-
-    def prepare(self, x: Tensor, y: Tensor) -> None:
-        """Compiles or records the blocks for this data; may spoil the weights."""
-
-    def train(self, order: Order) -> list[Tensor]:
-        """Trains the rows of ``order``; returns the losses of each block's steps, on the device."""
-
-    def weights(self) -> list[Tensor]:
-        """The weights on the device, in the one layout."""
 
 
 class TorchFused(TorchEngine):
@@ -70,15 +52,11 @@ class TorchFused(TorchEngine):
 
     def warm_up(self) -> None:
         """Compiles or records, and trains one full batch and, where the epoch ends in one, the short batch."""
-        self.blocks.prepare(self.x, self.y)
-        rows = self.cell.batch_size + self.cell.data.n_train % self.cell.batch_size
-        packed(self.blocks.train(np.arange(rows, dtype=np.int64)))
+        self.blocks.warm_up(self.x, self.y)
 
     def train(self, epochs: Epochs) -> None:
         """Trains until ``epochs.start()`` answers None."""
-        while (order := epochs.start()) is not None:
-            losses = self.blocks.train(self.watched(order))
-            epochs.finish(lambda losses=losses: packed(losses))  # type: ignore[misc]
+        self.blocks.train_epochs(epochs, self.watched)
         self.network.load(self.blocks.weights())
 
     def weights(self) -> Weights:

@@ -12,15 +12,17 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from bench.engines.pytorch.block import CHUNK_ROWS, WRITTEN_OUT_ROWS, BlockOfSteps, Shape
+from bench.engines import chunks
+from bench.engines.pytorch.block import WRITTEN_OUT_ROWS, BlockOfSteps, Shape
 from bench.engines.pytorch.flat import FlatStep
 from bench.errors import Unavailable
 
@@ -85,7 +87,7 @@ def program_key(step: FlatStep, shape: Shape) -> str:
         "defaults": cell.defaults,
         "optimizer": optimizer,
         "shape": asdict(shape),
-        "sizes": [CHUNK_ROWS, WRITTEN_OUT_ROWS],
+        "sizes": [chunks.CHUNK_ROWS, WRITTEN_OUT_ROWS],
     }
     return f"torch-{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]}"
 
@@ -108,6 +110,27 @@ def compile_to(library: Path, step: FlatStep, shape: Shape) -> Path:
         aot_compile(exported.module(), arguments, options=options)
         built.replace(library)
     return library
+
+
+def compile_step(graph: Any, arguments: Sequence[Tensor]) -> Callable[..., Any]:
+    """The program of a traced step that changes its arguments in place, kept in the folder that inductor is told of.
+
+    ``torch.compile`` makes the same kernels, but checks at every call that no tensor has changed, which at batch 1
+    takes longer than the step.
+    """
+    with compiling_quietly():
+        from torch._functorch import config as functorch_config
+        from torch._inductor import standalone_compile
+
+        options = COMPILER_OPTIONS | {"compile_threads": 1}  # with more, a pool of processes stays beside the measured
+        with functorch_config.patch(enable_autograd_cache=False):  # it cannot store such a graph, inductor's can
+            program: Callable[..., Any] = standalone_compile(
+                graph,
+                list(arguments),
+                dynamic_shapes="from_example_inputs",
+                options={"config_patches": options},
+            )
+    return program
 
 
 def make_sure_of_a_compiler() -> None:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from bench.cell import Cell
 from bench.engines.base import Order
+from bench.engines.pytorch.blocks import Blocks
 from bench.engines.pytorch.device import Device
 from bench.engines.pytorch.step import EagerStep
 from bench.workload.network import Weights
@@ -59,7 +60,7 @@ class Recorded:
     replay: Callable[[], None]
 
 
-class RecordedBlocks:
+class RecordedBlocks(Blocks):
     """Trains a cell's epochs by replaying recorded steps.
 
     Args:
@@ -79,7 +80,7 @@ class RecordedBlocks:
     def __init__(
         self, cell: Cell, lr: float, weights: Weights, device: Device, record: Record = record_cuda_graph
     ) -> None:
-        self._cell = cell
+        super().__init__(cell)
         self._record = record
         self._train_batch = EagerStep(cell, lr, weights, device)
 
@@ -90,7 +91,7 @@ class RecordedBlocks:
     def prepare(self, x: Tensor, y: Tensor) -> None:
         """Records; trains a few steps in doing so."""
         self._x, self._y = x, y
-        n, batch_size = len(x), self._cell.batch_size
+        n, batch_size = len(x), self.cell.batch_size
         steps = max(1, min(n // batch_size, GRAPH_STEPS, GRAPH_ROWS // batch_size))
         self._block = self._recorded(steps, batch_size)
         self._single = self._block if steps == 1 else self._recorded(1, batch_size)

@@ -62,13 +62,16 @@ def test_a_command_that_hangs_is_ended_with_all_its_children(tmp_path: Path) -> 
         f"pathlib.Path({str(pid_file)!r}).write_text(str(child.pid))\n"
         "time.sleep(600)\n"
     )
-    assert run_bounded([sys.executable, "-c", code], os.environ, 1.5).code is None
+    for limit_s in (1.5, 6.0, 24.0):  # on a crowded machine Python alone may take longer than the first to start
+        assert run_bounded([sys.executable, "-c", code], os.environ, limit_s).code is None
+        if pid_file.exists():
+            break
     assert _ends(int(pid_file.read_text()))
 
 
 def _ends(pid: int) -> bool:
     """Whether the process is gone (or a zombie that nobody collects) before long."""
-    for _ in range(100):
+    for _ in range(600):
         state = subprocess.run(
             ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False
         ).stdout

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from bench.engines.keras import chunks
+from bench.engines import chunks
 
 Terms = Callable[[jax.Array, jax.Array], Any]
 

@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bench.engines import chunks
 from bench.engines.base import Epochs, FloatArray, MemoryGauge, MemoryPeak
-from bench.engines.keras import chunks
 from bench.engines.keras.jax.chunks import summed
 from bench.engines.keras.model import make_loss
 from bench.engines.keras.opening import KerasEngine

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from bench.engines.keras import chunks
+from bench.engines import chunks
 
 Terms = Callable[[tf.Tensor, tf.Tensor], Sequence[tf.Tensor]]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from bench.engines import chunks
 from bench.engines.base import FloatArray, MemoryGauge, Order, StepEngine
-from bench.engines.keras import chunks
 from bench.engines.keras.memory import AllocatorStatistics
 from bench.engines.keras.model import make_loss
 from bench.engines.keras.opening import KerasEngine

@@ -1,14 +1,12 @@
 """Keras on PyTorch, one compiled program per step: gather, layers, loss, gradient and optimizer.
 
 The step is traced below Keras (``make_fx`` records PyTorch's operations, and Keras' Python is gone) and handed to
-inductor directly. ``torch.compile`` compiles the same, but checks some thirty tensors at every call, which at batch 1
-takes longer than the step. The programs work on the real variables' memory, and the place in the order moves on inside
+inductor directly. The programs work on the real variables' memory, and the place in the order moves on inside
 them; each of the two batch shapes has one.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +14,6 @@ import keras
 import numpy as np
 import torch
 from torch import Tensor
-from torch._inductor import standalone_compile
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from bench.engines.base import Epochs, FloatArray
@@ -24,6 +21,7 @@ from bench.engines.keras.model import make_loss
 from bench.engines.keras.opening import KerasEngine
 from bench.engines.keras.optimizer import PaperAdam
 from bench.engines.keras.orders import PaddedOrder, pad
+from bench.engines.pytorch.program import compile_step
 from bench.workload.network import Weights
 
 Program = Callable[..., Any]
@@ -118,12 +116,7 @@ class KerasCompiled(KerasEngine):
     def _compile(self, size: int) -> Program:
         arguments = self._arguments()
         traced = make_fx(self._step(size))(*(argument.clone() for argument in arguments))
-        # One thread is this process; with more, inductor keeps a pool of processes beside the one that is measured.
-        with torch._inductor.config.patch(compile_threads=1), warnings.catch_warnings():
-            # Of PyTorch's own making, where inductor is imported for the first time.
-            warnings.filterwarnings("ignore", ".*torch.jit.* is deprecated", DeprecationWarning)
-            program: Program = standalone_compile(traced, list(arguments), dynamic_shapes="from_example_inputs")
-        return program
+        return compile_step(traced, arguments)
 
     def _step(self, size: int) -> Callable[..., tuple[()]]:
         """The step as a function of its arguments, which it changes in place."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import keras
-import numpy as np
 from torch import Tensor, from_numpy
 
 from bench.engines.base import Epochs, FloatArray
@@ -19,7 +18,6 @@ from bench.engines.keras.opening import KerasEngine
 from bench.engines.keras.optimizer import KERAS_ADAM_EPSILON
 from bench.engines.pytorch.compiled_blocks import CompiledBlocks
 from bench.engines.pytorch.flat import FlatStep
-from bench.engines.pytorch.opening import packed
 from bench.errors import Unavailable
 from bench.workload.network import Weights
 
@@ -94,15 +92,11 @@ class KerasFused(KerasEngine):
 
     def warm_up(self) -> None:
         """Compiles or loads, and trains one full batch and, where the epoch ends in one, the short batch."""
-        self.blocks.prepare(self.x, self.y)
-        rows = self.cell.batch_size + self.cell.data.n_train % self.cell.batch_size
-        packed(self.blocks.train(np.arange(rows, dtype=np.int64)))
+        self.blocks.warm_up(self.x, self.y)
 
     def train(self, epochs: Epochs) -> None:
         """Trains until ``epochs.start()`` answers None."""
-        while (order := epochs.start()) is not None:
-            losses = self.blocks.train(order)
-            epochs.finish(lambda losses=losses: packed(losses))  # type: ignore[misc]
+        self.blocks.train_epochs(epochs)
         self._return_weights()
 
     def weights(self) -> Weights:

@@ -13,10 +13,12 @@ import pytest
 
 from bench.engines import catalogue
 from bench.engines.base import Engine, Setup
-from tests.contract.case import Kind, ready, split, start_weights, train, trajectory
+from tests.contract.case import Kind, ready, split, start_weights, train
 from tests.unit.engines.keras.parts import (
     CHUNKED,
     TOLERANCE,
+    assert_in_float64_every_step_is_the_references,
+    assert_parts_of_an_epoch_train_exactly_their_rows,
     assert_the_model_is_what_was_trained,
     changing_sizes,
     furthest,
@@ -49,8 +51,7 @@ def counting(engine: Engine, program: str, calls: list[str]) -> Callable[..., An
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("optimizer", ["momentum", "adam"])
 def test_in_float64_every_step_is_the_references(loop: str, optimizer: str) -> None:
-    cell = kind(loop).cell(32, optimizer=optimizer, dtype="float64")
-    assert furthest(train(ready(cell), 3), trajectory(cell, 3)[0]) <= 1e-12
+    assert_in_float64_every_step_is_the_references(kind(loop), optimizer)
 
 
 def test_float32_after_float64_is_float32_again() -> None:
@@ -61,11 +62,7 @@ def test_float32_after_float64_is_float32_again() -> None:
 
 @pytest.mark.parametrize("loop", LOOPS)
 def test_parts_of_an_epoch_train_exactly_their_rows(loop: str) -> None:
-    cell = kind(loop).cell(32, dtype="float64", shuffle=True)
-    engine = ready(cell)
-    engine.shuffles_natively = False
-    orders = changing_sizes(32, shuffled=engine.follows_order)
-    assert furthest(train_orders(engine, orders), reference_losses(cell, orders)) <= 1e-12
+    assert_parts_of_an_epoch_train_exactly_their_rows(kind(loop))
 
 
 @pytest.mark.parametrize("loop", OURS)
@@ -73,7 +70,7 @@ def test_parts_of_an_epoch_train_exactly_their_rows(loop: str) -> None:
 def test_large_batches_in_chunks_are_the_references(
     monkeypatch: pytest.MonkeyPatch, loop: str, batch_size: int, dtype: str
 ) -> None:
-    monkeypatch.setattr("bench.engines.keras.chunks.CHUNK_ROWS", 10)
+    monkeypatch.setattr("bench.engines.chunks.CHUNK_ROWS", 10)
     cell = kind(loop).cell(batch_size, dtype=dtype)
     orders = [whole(0), whole(1), whole(2)]
     assert furthest(train_orders(ready(cell), orders), reference_losses(cell, orders)) <= TOLERANCE[dtype]
@@ -149,7 +146,7 @@ def test_xlas_plan_rises_with_the_batch(loop: str) -> None:
 
 @pytest.mark.parametrize("loop", OURS)
 def test_xlas_plan_for_chunks_does_not_rise_with_the_batch(monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
-    monkeypatch.setattr("bench.engines.keras.chunks.CHUNK_ROWS", 10)
+    monkeypatch.setattr("bench.engines.chunks.CHUNK_ROWS", 10)
     peaks = []
     for batch_size in (20, 100):
         with ready(kind(loop).cell(batch_size)).track_memory() as gauge:

@@ -7,8 +7,10 @@ import pytest
 from numpy.typing import NDArray
 
 from bench.engines.base import FloatArray
-from tests.contract.case import Kind, OrderedEpochs, ready, start_weights, train, trajectory
+from tests.contract.case import Kind, OrderedEpochs, ready, start_weights, train
 from tests.unit.engines.keras.parts import (
+    assert_in_float64_every_step_is_the_references,
+    assert_parts_of_an_epoch_train_exactly_their_rows,
     assert_the_model_is_what_was_trained,
     changing_sizes,
     furthest,
@@ -38,17 +40,12 @@ def kind(loop: str) -> Kind:
     ],
 )
 def test_in_float64_every_step_is_the_references(loop: str, optimizer: str) -> None:
-    cell = kind(loop).cell(32, optimizer=optimizer, dtype="float64")
-    assert furthest(train(ready(cell), 3), trajectory(cell, 3)[0]) <= 1e-12
+    assert_in_float64_every_step_is_the_references(kind(loop), optimizer)
 
 
 @pytest.mark.parametrize("loop", LOOPS)
 def test_parts_of_an_epoch_train_exactly_their_rows(loop: str) -> None:
-    cell = kind(loop).cell(32, dtype="float64", shuffle=True)
-    engine = ready(cell)
-    engine.shuffles_natively = False
-    orders = changing_sizes(32, shuffled=engine.follows_order)
-    assert furthest(train_orders(engine, orders), reference_losses(cell, orders)) <= 1e-12
+    assert_parts_of_an_epoch_train_exactly_their_rows(kind(loop))
 
 
 def test_the_compiled_step_is_traced_once_per_batch_shape(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Orders of any length, handed to an engine one after the other, and what the reference makes of them."""
+"""Orders of any length, what the reference makes of them, and the cases that hold on every backend of Keras."""
 
 from __future__ import annotations
 
@@ -11,7 +11,18 @@ from bench.cell import Cell
 from bench.engines.base import Engine, Order
 from bench.workload.network import forward
 from bench.workload.schedule import epoch_order
-from tests.contract.case import ROWS, SEED, OrderedEpochs, split, start_weights, trajectory_over
+from tests.contract.case import (
+    ROWS,
+    SEED,
+    Kind,
+    OrderedEpochs,
+    ready,
+    split,
+    start_weights,
+    train,
+    trajectory,
+    trajectory_over,
+)
 
 TOLERANCE = {"float32": 5e-6, "float64": 1e-12}
 
@@ -61,6 +72,21 @@ def changing_sizes(batch_size: int, *, shuffled: bool = True) -> list[Order]:
         part(3, batch_size, full=0, short=True, shuffled=shuffled),
         whole(4, shuffled=shuffled),
     ]
+
+
+def assert_in_float64_every_step_is_the_references(kind: Kind, optimizer: str) -> None:
+    """Three epochs, with a short last batch."""
+    cell = kind.cell(32, optimizer=optimizer, dtype="float64")
+    assert furthest(train(ready(cell), 3), trajectory(cell, 3)[0]) <= TOLERANCE["float64"]
+
+
+def assert_parts_of_an_epoch_train_exactly_their_rows(kind: Kind) -> None:
+    """Whatever was trained before, and in rows as they stand where the loop shuffles by itself."""
+    cell = kind.cell(32, dtype="float64", shuffle=True)
+    engine = ready(cell)
+    engine.shuffles_natively = False
+    orders = changing_sizes(32, shuffled=engine.follows_order)
+    assert furthest(train_orders(engine, orders), reference_losses(cell, orders)) <= TOLERANCE["float64"]
 
 
 def assert_the_model_is_what_was_trained(engine: Engine) -> None:

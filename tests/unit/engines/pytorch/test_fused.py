@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from bench.cell import Cell
+from bench.engines import chunks
 from bench.engines.base import Order, Setup
 from bench.engines.pytorch import block, compiled_blocks, program, recorded_blocks
 from bench.engines.pytorch.block import BlockOfSteps, Shape
@@ -88,7 +89,7 @@ def test_blocks_and_chunks_of_any_size_train_the_same(
     batch_size: int, block_steps: int, chunk_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(block, "BLOCK_STEPS", block_steps)
-    monkeypatch.setattr(block, "CHUNK_ROWS", chunk_rows)
+    monkeypatch.setattr(chunks, "CHUNK_ROWS", chunk_rows)
     cell = CELL(batch_size, dtype="float64")
     blocks = _interpreted(cell, monkeypatch)
     seen = [packed(blocks.train(order)) for order in _orders(2)]
@@ -122,7 +123,7 @@ def test_a_part_of_an_epoch_trains_exactly_its_rows(rows: int, monkeypatch: pyte
 def test_the_compiled_program_is_kept_and_does_what_the_block_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(block, "CHUNK_ROWS", 16)
+    monkeypatch.setattr(chunks, "CHUNK_ROWS", 16)
     cell = CELL(40)  # two full batches in chunks, and a short one
     blocks = [CompiledBlocks(_step(cell), cell.optimizer.lr, start_weights(), tmp_path) for _ in range(2)]
     blocks[0].prepare(*_tensors())

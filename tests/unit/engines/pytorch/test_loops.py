@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench.engines.pytorch import eager
+from bench.engines.pytorch import stepping
 from bench.engines.pytorch.eager import TorchEager
 from bench.engines.pytorch.idiomatic import TorchIdiomatic
 from bench.engines.pytorch.model import make_module
@@ -52,7 +52,7 @@ def test_the_two_loops_train_alike_where_they_see_the_same_order() -> None:
 def test_blocks_make_no_difference_to_the_eager_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = np.concatenate(train(ready(EAGER.cell(7)), 2))
     for rows in (1, 14, 20, 10_000):
-        monkeypatch.setattr(eager, "BLOCK_ROWS", rows)
+        monkeypatch.setattr(stepping, "BLOCK_ROWS", rows)
         assert np.array_equal(np.concatenate(train(ready(EAGER.cell(7)), 2)), whole)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -19,6 +21,15 @@ from tests.contract.case import Kind, RecordedEpochs, ready
 
 CPU = Device(kind="cpu", torch_device=torch.device("cpu"), name="cpu")
 ROWS = 20_000
+
+
+@pytest.fixture(autouse=True)
+def _no_garbage() -> Iterator[None]:
+    """An earlier test's tensors must not be let go of while allocations are watched."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 def _engine(batch_size: int, loop: str = "eager") -> Engine:
