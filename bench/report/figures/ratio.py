@@ -217,7 +217,8 @@ def _table(view: View) -> DataTable:
     rows = [
         [
             str(row["row"]), f"{row['numerator_loop']} / {row['denominator_loop']}", fmt.count(row["batch_size"]),
-            fmt.marked(_ratio(row), row["unsteady"]), fmt.p_value(row["p_holm"]), _verdict(row), fmt.count(row["n_pairs"]),
+            fmt.marked(_ratio(row), row["unsteady"]), fmt.p_value(row["p_holm"]), _verdict(row),
+            fmt.count(row["n_pairs"]),
         ]
         for _, row in shown.head(MOST_ROWS).iterrows()
     ]  # fmt: skip
