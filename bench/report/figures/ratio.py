@@ -142,7 +142,9 @@ def _annotations(shown: pd.DataFrame, ratios: pd.DataFrame) -> pd.DataFrame:
 def _square_text(row: pd.Series[Any]) -> str:
     mark = _MARKS.get(str(row["verdict"]), "")
     if not fmt.is_missing(row["more_rounds"]):
-        mark = f"{mark} +{fmt.rough_count(row['more_rounds'])}"
+        # A square is as wide as nine characters.
+        space = " " if row["more_rounds"] < 100 else "\n"
+        mark = f"{mark}{space}+{fmt.rough_count(row['more_rounds'])}"
     value = fmt.ratio(row["ratio"], row["low"], row["high"])
     return f"{value}\n{mark}" if mark else value
 
@@ -179,7 +181,7 @@ def _row_finding(label: str, row: pd.DataFrame) -> str:
         if name in verdicts
     ]  # fmt: skip
     if row["more_rounds"].notna().any():
-        parts[-1] += f" ({fmt.more_rounds(row['more_rounds'].max())} would)"
+        parts[-1] += f" ({fmt.more_rounds(*row['more_rounds'])} would)"
     head = label.replace("fastest of each", "Each framework's fastest loop against the other's")
     return f"{head[:1].upper()}{head[1:]}: {fmt.listed(parts)}. {_extremes(row)}"
 
