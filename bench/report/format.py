@@ -186,8 +186,8 @@ def plural(number: int, noun: str) -> str:
     return f"{count(number)} {noun}" if number == 1 else f"{count(number)} {noun}s"
 
 
-def margin(fraction: float) -> str:
-    """A margin as it was set: ``5 %``."""
+def stated_percent(fraction: float) -> str:
+    """A fraction that was set and not measured: ``5 %``."""
     return f"{100 * fraction:g} %"
 
 

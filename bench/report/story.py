@@ -222,7 +222,7 @@ def _ties(view: View, finding: Finding) -> str:
     equal = [rival for rival in finding.tied_with if rival.verdict == TIE]
     others = [rival for rival in finding.tied_with if rival.verdict != TIE]
     sentences = [
-        _named(view, f"Tied within {fmt.margin(TIE_MARGIN)} with", equal),
+        _named(view, f"Tied within {fmt.stated_percent(TIE_MARGIN)} with", equal),
         _named(view, "Not clearly better than", others, _settling(others, ": ")),
     ]
     return " ".join(sentence for sentence in sentences if sentence)

@@ -150,7 +150,8 @@ def _square_text(row: pd.Series[Any]) -> str:
 
 
 def _subtitle(view: View) -> str:
-    marks = f"tie: within {fmt.margin(TIE_MARGIN)} of 1 for certain · open: neither a difference nor a tie is certain"
+    margin = fmt.stated_percent(TIE_MARGIN)
+    marks = f"tie: within {margin} of 1 for certain · open: neither a difference nor a tie is certain"
     marks += ", +12: about 12 more rounds would settle it" if _shown(view)["more_rounds"].notna().any() else ""
     return f"{conditions(view, view.panels[0])} · {marks}"
 
