@@ -13,7 +13,8 @@ cannot do better than their whole range, which holds the median in 15 of 16 swee
 The alternatives fail where it matters. Student's t on the logarithms is the interval of a geometric mean, which slow
 runs pull away from the median the more surely the more runs there are: where one in ten is slow it covers the median
 too often at n = 5 and far too rarely at n = 30. A bootstrap of the runs is too narrow at n = 5 and 10; one that
-resamples the epochs inside them too counts their noise twice and is too wide, studentised or not.
+resamples the epochs inside them too counts their noise twice and is too wide, and studentised it is too wide or too
+narrow as the noise will have it.
 ``make bench-statistics`` prints what each covers under every kind of noise. A drift over the sweep makes any of them
 wider than it need be, as it counts as spread.
 """

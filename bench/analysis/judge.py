@@ -36,8 +36,8 @@ POWER = 0.8
 
 FASTER, SLOWER, TIE, INCONCLUSIVE = "faster", "slower", "tie", "inconclusive"
 
-# Enough doublings of the rounds there are for any spread that a double can tell from the margin.
-_DOUBLINGS = 60
+# Enough for the widest spread that logarithms of doubles can have, and to count rounds to the last one.
+_DOUBLINGS, _HALVINGS = 40, 60
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -97,7 +97,7 @@ def judge(
     p, p_tie = (np.where(enough, values, np.nan) for values in p_values(mean, error, degrees, margin=margin))
     p_holm, p_tie_holm = holm(p), holm(p_tie)
     differs, ties = p_holm <= alpha, p_tie_holm <= alpha
-    open_ = enough & ~differs & ~ties
+    open_ = ~np.isnan(p) & ~differs & ~ties
     more_rounds = np.full(len(mean), np.nan)
     more_rounds[open_] = rounds_to_settle(
         mean[open_], error[open_], degrees[open_], n[open_],
@@ -151,9 +151,9 @@ def rounds_to_settle(
 
     That is the smallest number after which one of the two tests succeeds with probability ``POWER``. The t statistic
     after N rounds is taken as Student's t around (true value / standard error), the error shrinking as 1 / sqrt(N)
-    (Chow, Shao, Wang and Lokhnygina, Sample Size Calculations in Clinical Research, 3rd ed. 2018, 3.1 for the test of
-    difference and of equivalence). A ratio is always either far enough from 1 or far enough inside the margin, so there
-    always is such a number.
+    (Chow, Shao, Wang and Lokhnygina, Sample Size Calculations in Clinical Research, 3rd ed. 2018, 3.1 for the tests of
+    difference and of equivalence). A ratio that is not far from 1 is far from the margin's end, so there always is such
+    a number. On simulated runs it settles rather more than ``POWER`` promises (``make bench-statistics``).
 
     Args:
         mean: estimates of the logarithms, shape (pairs,), float64.
@@ -183,7 +183,9 @@ def rounds_to_settle(
             break
         many = np.where(short, 2 * many, many)
     few, most = np.zeros(len(mean)), np.ceil((many - 1) * n)
-    while (most - few > 1).any():
+    for _ in range(_HALVINGS):
+        if (most - few <= 1).all():
+            break
         middle = np.floor((few + most) / 2)
         reached = settled(1 + middle / n)
         few, most = np.where(reached, few, middle), np.where(reached, middle, most)

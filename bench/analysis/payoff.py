@@ -12,11 +12,12 @@ A pair is weighed twice. With a ``cold`` start programs are compiled, with a ``w
 loaded. A run that keeps none, or has none, pays the same either way and counts in both. A sweep gives a cell one cold
 run and many warm ones, so first steps are taken from the rounds in which both loops started so, step times from all.
 
-Everything is paired inside rounds, which frees it of the machine's drift, and weighed as in ``compare``: Student's t on
-the logarithms of ratios, here one pair of loops at a time. Step times are told apart by their ratio. The interval of N
-holds every number of steps after which the times spent so far, f + N s of either loop, cannot be told apart: Fieller's
-idea (1954) for a quotient of two differences, with ratios of times in place of differences. It is bounded where the
-step times differ, and widened to hold N itself, which is that of the medians over rounds.
+Everything is paired inside rounds, which frees it of the machine's drift, and weighed by Student's t on the logarithms
+of ratios: as in ``compare``, but one pair of loops at a time and with every round counted. Step times are told apart by
+their ratio. The interval of N holds every number of steps after which the times spent so far, f + N s of either loop,
+cannot be told apart: Fieller's idea (1954) for a quotient of two differences, with ratios of times in place of
+differences. It is bounded where the step times differ, and widened to hold N itself, which is that of the medians over
+rounds.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 A question is asked apart for every device and workload: throughput on other data, or on another device, is another
 question. The winner is the cell with the best median; all others are compared with it round by round as one family, and
-those it does not clearly beat are named as tied with it.
+those it does not clearly beat are named with it, as ties or as open. Memory is measured in one run per cell: there is
+nothing to test, and what is said of it is said of that run.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ class Finding:
         winner: the best cell, None where no cell has a value.
         runner_up: the next best cell.
         other_framework: the best cell of another framework (or backend).
-        tied_with: cells the winner does not clearly beat, best first.
+        tied_with: cells the winner does not clearly beat, best first: ties, and those the rounds leave open.
         candidates: cells with a value.
         reason: why there is no winner, or why the ratios have no interval.
     """

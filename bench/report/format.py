@@ -220,16 +220,21 @@ def plural(number: int, noun: str) -> str:
     return f"{count(number)} {noun}" if number == 1 else f"{count(number)} {noun}s"
 
 
-def margin(fraction: float) -> str:
-    """A margin as it was set: ``5 %``."""
+def stated_percent(fraction: float) -> str:
+    """A fraction that was set and not measured: ``5 %``."""
     return f"{100 * fraction:g} %"
 
 
-def more_rounds(number: Any) -> str:
-    """How many rounds are missing, an estimate to two digits: ``about 12 more rounds``; empty where there is none."""
-    if is_missing(number):
+def more_rounds(*numbers: Any) -> str:
+    """How many rounds are missing, estimates to two digits: ``about 12 more rounds``, ``about 4 to 12 more rounds``.
+
+    Empty where there is none.
+    """
+    known = [number for number in numbers if not is_missing(number)]
+    if not known:
         return ""
-    return f"about {rough_count(number)} more {'round' if number == 1 else 'rounds'}"
+    span = list(dict.fromkeys((rough_count(min(known)), rough_count(max(known)))))
+    return f"about {' to '.join(span)} more {'round' if span == ['1'] else 'rounds'}"
 
 
 def rough_count(value: Any) -> str:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.analysis.compare import TIE, TIE_MARGIN
+from bench.analysis.compare import INCONCLUSIVE, TIE, TIE_MARGIN
 from bench.analysis.verdict import (
     FASTEST_PER_SAMPLE,
     FASTEST_TO_TARGET,
@@ -121,11 +121,17 @@ def _equal(rival: Rival, name: str) -> str:
 
 
 def _settling(rivals: Sequence[Rival], before: str, after: str = "") -> str:
-    """``about 12 more rounds would settle it``, for as many as the last of them takes; empty where none is open."""
+    """``about 12 more rounds would settle it``, ``about 4 to 12 more rounds would settle each``; empty if none is open.
+
+    Args:
+        rivals: the open ones count.
+        before: put before it.
+        after: put after it.
+    """
     missing = [rival.more_rounds for rival in rivals if rival.more_rounds is not None]
     if not missing:
         return ""
-    return f"{before}{fmt.more_rounds(max(missing))} would settle {'it' if len(missing) == 1 else 'them all'}{after}"
+    return f"{before}{fmt.more_rounds(*missing)} would settle {'it' if len(missing) == 1 else 'each'}{after}"
 
 
 def choice_label(view: View, choice: Choice) -> str:
@@ -213,7 +219,8 @@ def _lead(view: View, finding: Finding, rival: Rival) -> str:
         return f"against {fmt.memory(rival.choice.value)} for {other}"
     ratio = _marked(view, finding, fmt.ratio_interval(rival.ratio, rival.low, rival.high), rival)
     once = "" if rival.low is not None else f" ({fmt.plural(rival.n, 'round')}, no interval)"
-    return f"{ratio} {_BETTER[finding.kind]} {other}{once}"
+    word = {TIE: ", a tie", INCONCLUSIVE: ", not settled"}.get(rival.verdict, "") if rival.low is not None else ""
+    return f"{ratio} {_BETTER[finding.kind]} {other}{once}{word}"
 
 
 def _ties(view: View, finding: Finding) -> str:
@@ -223,7 +230,7 @@ def _ties(view: View, finding: Finding) -> str:
     equal = [rival for rival in finding.tied_with if rival.verdict == TIE]
     others = [rival for rival in finding.tied_with if rival.verdict != TIE]
     sentences = [
-        _named(view, f"Tied within {fmt.margin(TIE_MARGIN)} with", equal),
+        _named(view, f"Tied within {fmt.stated_percent(TIE_MARGIN)} with", equal),
         _named(view, "Not clearly better than", others, _settling(others, ": ")),
     ]
     return " ".join(sentence for sentence in sentences if sentence)

@@ -142,14 +142,17 @@ def _annotations(shown: pd.DataFrame, ratios: pd.DataFrame) -> pd.DataFrame:
 def _square_text(row: pd.Series[Any]) -> str:
     mark = _MARKS.get(str(row["verdict"]), "")
     if not fmt.is_missing(row["more_rounds"]):
-        mark = f"{mark} +{fmt.rough_count(row['more_rounds'])}"
+        # A square is as wide as nine characters.
+        space = " " if row["more_rounds"] < 100 else "\n"
+        mark = f"{mark}{space}+{fmt.rough_count(row['more_rounds'])}"
     value = fmt.ratio(row["ratio"], row["low"], row["high"])
     value = fmt.marked(value, row["unsteady"])
     return f"{value}\n{mark}" if mark else value
 
 
 def _subtitle(view: View) -> str:
-    marks = f"tie: within {fmt.margin(TIE_MARGIN)} of 1 for certain · open: neither a difference nor a tie is certain"
+    margin = fmt.stated_percent(TIE_MARGIN)
+    marks = f"tie: within {margin} of 1 for certain · open: neither a difference nor a tie is certain"
     marks += ", +12: about 12 more rounds would settle it" if _shown(view)["more_rounds"].notna().any() else ""
     marks += f" · {fmt.UNSTEADY_NOTE}" if (_shown(view)["unsteady"] > 0).any() else ""
     return f"{conditions(view, view.panels[0])} · {marks}"
@@ -188,7 +191,7 @@ def _row_finding(label: str, row: pd.DataFrame) -> str:
         if name in verdicts
     ]  # fmt: skip
     if row["more_rounds"].notna().any():
-        parts[-1] += f" ({fmt.more_rounds(row['more_rounds'].max())} would)"
+        parts[-1] += f" ({fmt.more_rounds(*row['more_rounds'])} would)"
     head = label.replace("fastest of each", "Each framework's fastest loop against the other's")
     return f"{head[:1].upper()}{head[1:]}: {fmt.listed(parts)}. {_extremes(row)}"
 

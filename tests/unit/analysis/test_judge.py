@@ -77,6 +77,13 @@ def test_two_rounds_say_nothing() -> None:
     assert not seen.differs.any()
 
 
+def test_a_value_that_has_no_logarithm_decides_nothing_and_asks_for_nothing() -> None:
+    seen = judge(np.array([-np.inf, 0.3]), np.array([np.nan, 0.01]), np.array([4.0, 4.0]), np.array([5, 5]))
+    assert seen.verdict == [INCONCLUSIVE, FASTER]
+    assert np.isnan(seen.more_rounds[0])
+    assert seen.p_holm[1] == seen.p[1]
+
+
 def test_nobody_to_judge() -> None:
     nothing = np.array([], dtype=np.float64)
     assert judge(nothing, nothing, nothing, np.array([], dtype=np.int64)).verdict == []

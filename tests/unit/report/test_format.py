@@ -139,3 +139,18 @@ def test_wall_time_is_told_as_people_say_it(seconds: float | None, shown: str) -
 def test_a_tiny_share_is_not_rounded_to_nothing() -> None:
     assert fmt.percent(0.0002) == "< 0.1%"
     assert fmt.percent(0.0) == "0%"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "shown"),
+    [
+        ([], ""),
+        ([None, math.nan], ""),
+        ([1], "about 1 more round"),
+        ([7], "about 7 more rounds"),
+        ([12, 4, math.nan], "about 4 to 12 more rounds"),
+        ([1_249, 1_234], "about 1,200 more rounds"),
+    ],
+)
+def test_rounds_that_are_missing_are_an_estimate(numbers: list[float | None], shown: str) -> None:
+    assert fmt.more_rounds(*numbers) == shown

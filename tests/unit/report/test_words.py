@@ -1,6 +1,7 @@
 """The sentences and matrices of the report, computed from the data."""
 
 import io
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -14,8 +15,9 @@ from bench.report.best import best_lines
 from bench.report.figures.base import ticks_that_fit
 from bench.report.figures.batch_loss import decimated, with_running_mean
 from bench.report.figures.loss_curves import chosen_sizes
-from bench.report.figures.ratio import relative_luminance
+from bench.report.figures.ratio import RATIO, relative_luminance
 from bench.report.figures.target import TARGET, first_resolved
+from bench.report.figures.throughput import THROUGHPUT
 from bench.report.page import _as_typed, fact_rows
 from bench.report.terminal import print_summary
 from bench.report.view import View, budget_label
@@ -212,3 +214,48 @@ def test_many_ties_are_named_by_framework_and_loop(view: View) -> None:
     name = {"pytorch": "PyTorch", "keras": "Keras"}[smallest.winner.framework]
     head = "About as small, in the one run that measured each:"
     assert said[0].ties == f"{head} 3 cells of {name} eager and 1 cell of {name} idiomatic."
+
+
+def told_of_a_rival(view: View, verdict: str, more_rounds: int | None = None) -> tuple[story.Answer, str, str]:
+    """Answer, headline and advice where the other framework's best is such a rival, and the only one."""
+    (found,) = [finding for finding in view.verdict.findings if finding.kind == "fastest_per_sample"]
+    assert found.other_framework is not None
+    rival = replace(found.other_framework, ratio=1.01, low=0.97, high=1.05, verdict=verdict, more_rounds=more_rounds)
+    changed = replace(found, other_framework=rival, runner_up=rival, tied_with=(rival,))
+    (advice,) = view.verdict.recommendations
+    seen = replace(
+        view,
+        verdict=replace(view.verdict, findings=(changed,), recommendations=(replace(advice, based_on=changed),)),
+    )
+    return story.answers(seen)[0], story.headline(seen), story.advice(seen)[0].text
+
+
+def test_a_tie_is_told_as_a_tie(view: View) -> None:
+    answer, headline, advice = told_of_a_rival(view, "tie")
+    assert answer.ties == "Tied within 5 % with Keras compiled at batch full (1,000)."
+    assert answer.lead.endswith("as fast as Keras compiled at batch full (1,000), a tie.")
+    assert headline.endswith(", tied with Keras compiled at batch full (1,000).")
+    assert advice.endswith("Keras compiled at batch full (1,000) ties with it.")
+
+
+def test_what_the_rounds_leave_open_says_how_many_would_settle_it(view: View) -> None:
+    answer, headline, advice = told_of_a_rival(view, "inconclusive", 12)
+    settling = "about 12 more rounds would settle it"
+    assert answer.ties == f"Not clearly better than Keras compiled at batch full (1,000): {settling}."
+    assert answer.lead.endswith(", not settled.")
+    assert headline.endswith(f"not clearly better than Keras compiled at batch full (1,000) ({settling}).")
+    assert advice.endswith(f"is not clearly worse: {settling}.")
+
+
+def test_the_ratio_figure_says_how_many_rounds_are_missing(view: View) -> None:
+    comparisons = view.tables.comparisons
+    missing = [4, *[1_234] * (len(comparisons) - 1)]
+    comparisons = comparisons.assign(verdict="inconclusive", more_rounds=pd.array(missing, dtype="Int64"))
+    seen = replace(view, tables=replace(view.tables, comparisons=comparisons))
+    assert "(about 4 to 1,200 more rounds would)" in RATIO.finding(seen)
+    table = RATIO.table(seen)
+    assert any("inconclusive: about 1,200 more rounds" in row for row in table.rows)
+
+
+def test_growth_over_batch_sizes_is_a_ratio_with_its_interval(view: View) -> None:
+    assert re.search(r"[\d.]+× \([\d.]+× to [\d.]+×\) for PyTorch eager", THROUGHPUT.finding(view))
