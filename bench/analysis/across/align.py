@@ -15,8 +15,9 @@ from bench.store.layout import SweepFolder
 from bench.store.reader import read_cell, read_sweep
 
 ANOTHER_VERSION = "measured by another version"
-ANOTHER_PROTOCOL = "another protocol"
-ANOTHER_WORKLOAD = "another workload"
+ANOTHER_PROTOCOL = "of another protocol"
+ANOTHER_WORKLOAD = "of another workload"
+DIFFERING = (ANOTHER_VERSION, ANOTHER_PROTOCOL, ANOTHER_WORKLOAD)
 NEITHER_MEASURED = "measured in neither"
 NOT_MEASURED = "not measured in {letter}"
 TIMED_OTHERWISE = "timed otherwise"

@@ -19,7 +19,7 @@ from bench.report import format as fmt
 from bench.report.comparison import figure, story
 from bench.report.comparison.folder import ComparisonFolder, comparison_folder
 from bench.report.comparison.page import page_of
-from bench.report.comparison.view import CompareView, view_of
+from bench.report.comparison.view import CompareView, label, once, view_of
 from bench.report.gallery import Exhibit, drawing, written
 from bench.report.render import filled
 from bench.store.layout import SweepFolder
@@ -69,12 +69,13 @@ def _refuse_number(number: int) -> None:
 def _refuse_nothing(across: Across) -> None:
     if len(across.cells):
         return
-    counts = Counter(zip(across.apart["kind"], across.apart["detail"], strict=True))
+    apart = once(across.apart, across.base.letter)
+    counts = Counter(zip(apart["kind"], apart["detail"], strict=True))
     reasons = [
-        f"{fmt.plural(n, 'cell')} {kind}{f': {fmt.one_line(detail, 200)}' if detail else ''}"
+        f"{fmt.plural(n, 'cell')} {kind}{f' ({fmt.one_line(detail, 200)})' if detail else ''}"
         for (kind, detail), n in counts.most_common(_MOST_REASONS)
     ]
-    names = fmt.listed([fmt.one_line(side.sweep.name) for side in across.sides])
+    names = fmt.listed([label(side) for side in across.sides])
     raise UsageError(
         f"nothing of {names} can be compared: {'; '.join(reasons) or 'they have no cells'}",
         "cells are compared where all but machine and versions of frameworks is the same and both were measured",

@@ -16,7 +16,7 @@ from bench.analysis.intervals import CONFIDENCE, MIN_RUNS
 from bench.report import format as fmt
 from bench.report.comparison import story
 from bench.report.comparison.noise import noise_sentences
-from bench.report.comparison.view import CompareView, size_label
+from bench.report.comparison.view import CompareView, once, size_label
 from bench.report.figures.base import DataTable
 from bench.report.gallery import Exhibit
 from bench.report.page import fact_rows, git_words
@@ -25,6 +25,7 @@ from bench.report.view import device_label, family_of
 _MOST_ROWS = 200
 _MOST_SLOWER = 40
 _MOST_SIZES = 24
+_COMMIT_LENGTH = 12
 _MOVES = {UP: "up", DOWN: "down", NO: "not beyond doubt"}
 _VERDICTS = {TIE: "tie", FASTER: "faster", SLOWER: "slower", INCONCLUSIVE: "inconclusive"}
 
@@ -166,14 +167,14 @@ def _recorded(side: Side) -> Iterator[tuple[str, str]]:
     sweep = side.sweep
     yield "bench", fmt.one_line(sweep.bench_version)
     yield "results format", str(sweep.schema_version)
-    yield "source", git_words(sweep.git)
+    yield "source", git_words(sweep.git and sweep.git | {"commit": str(sweep.git.get("commit"))[:_COMMIT_LENGTH]})
     yield "started", fmt.one_line(sweep.created_at)
     yield "rounds", fmt.count(len(sweep.rounds))
     for device, rows in side.cells.groupby("device", sort=True):
         if names := sorted({fmt.one_line(name) for name in rows["device_name"].dropna()}):
             yield f"device {device_label(str(device))}", ", ".join(names[:4])
-    yield from _prefixed("machine: ", sweep.machine)
     yield from _prefixed("software: ", {k: v for k, v in sweep.software.items() if k != "executable"})
+    yield from _prefixed("machine: ", sweep.machine)
 
 
 def _prefixed(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -298,7 +299,7 @@ def _groups(view: CompareView) -> list[Group]:
     """Cells set apart, those of one reason and the same batch sizes on one line, what was lost first."""
     curves: dict[tuple[str, ...], list[str]] = {}
     keys = ["sweep", "kind", "detail", "framework", "backend", "loop", "device"]
-    for _, rows in view.across.apart.groupby(keys, dropna=False, sort=True):
+    for _, rows in once(view.across.apart, view.across.base.letter).groupby(keys, dropna=False, sort=True):
         first, sizes = rows.iloc[0], sorted({int(size) for size in rows["batch_size"]})
         shown = ", ".join(fmt.count(size) for size in sizes[:_MOST_SIZES])
         key = (

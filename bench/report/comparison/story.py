@@ -126,9 +126,9 @@ def _won_and_lost(cells: pd.DataFrame) -> str:
 def _counts(view: CompareView, cells: pd.DataFrame) -> str:
     """The cells that were neither won nor lost, and how far the ratios lie apart."""
     words = {TIE: f"equal within {view.margin}", INCONCLUSIVE: "undecided"}
-    parts = [f"{n} {text}" for word, text in words.items() if (n := int((cells["verdict"] == word).sum()))]
-    without = int(cells["verdict"].isna().sum())
-    parts += [f"{without} without a verdict for want of runs"] if without else []
+    numbers = {text: int((cells["verdict"] == word).sum()) for word, text in words.items()}
+    numbers["without a verdict for want of runs"] = int(cells["verdict"].isna().sum())
+    parts = [f"{n} {'is' if n == 1 else 'are'} {text}" for text, n in numbers.items() if n]
     middle, least, most = (fmt.ratio(value) for value in cells["ratio"].quantile([0.5, 0.0, 1.0]))
     rest = f"{fmt.listed(parts)}. " if parts else ""
     spread = f"The median cell is at {middle}, the extremes at {least} and {most}." if len(cells) > 1 else ""

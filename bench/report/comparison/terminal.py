@@ -11,7 +11,7 @@ from bench.report import format as fmt
 from bench.report.comparison import story
 from bench.report.comparison.folder import ComparisonFolder
 from bench.report.comparison.page import verdict_text
-from bench.report.comparison.view import CompareView, size_label
+from bench.report.comparison.view import CompareView, once, size_label
 from bench.report.view import family_of
 
 _MOST_ROWS = 60
@@ -53,7 +53,7 @@ def _cells_table(view: CompareView) -> Table:
 
 def _apart(view: CompareView) -> list[str]:
     """How many cells were set apart, by their reason."""
-    apart = view.across.apart
+    apart = once(view.across.apart, view.across.base.letter)
     lines = []
     for side in view.across.others:
         kinds = apart.loc[apart["sweep"] == side.letter, "kind"].value_counts(sort=True)

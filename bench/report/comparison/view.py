@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis.across.align import Side
+from bench.analysis.across.align import DIFFERING, Side
 from bench.analysis.across.tables import Across
 from bench.report import format as fmt
 from bench.report.view import Panel, device_label, family_of, labelled
@@ -81,6 +81,11 @@ def view_of(across: Across, *, asked: bool) -> CompareView:
 def label(side: Side) -> str:
     """``new (B)``."""
     return f"{fmt.one_line(side.sweep.name, _NAME_LENGTH)} ({side.letter})"
+
+
+def once(apart: pd.DataFrame, base: str) -> pd.DataFrame:
+    """What is set apart without what is told twice: where cells of both differ, the baseline's mirror the other's."""
+    return apart[~((apart["of"] == base) & apart["kind"].isin(DIFFERING))]
 
 
 def size_label(row: pd.Series[Any]) -> str:

@@ -40,13 +40,18 @@ def side(path: Path, letter: str, name: str, **recipe: Any) -> Side:
     return read_side(letter, make_sweep(path / name, **(SMALL | recipe)))
 
 
-def compared(path: Path, **recipe: Any) -> Across:
-    return compare_sides([side(path, "A", "old"), side(path, "B", "new", **recipe)])
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Side:
+    return side(tmp_path_factory.mktemp("base"), "A", "old")
 
 
 @pytest.fixture(scope="module")
-def slowed(tmp_path_factory: pytest.TempPathFactory) -> Across:
-    return compared(tmp_path_factory.mktemp("slowed"), paces=SLOWED)
+def slowed(base: Side, tmp_path_factory: pytest.TempPathFactory) -> Across:
+    return compare_sides([base, side(tmp_path_factory.mktemp("slowed"), "B", "new", paces=SLOWED)])
+
+
+def compared(base: Side, path: Path, **recipe: Any) -> Across:
+    return compare_sides([base, side(path, "B", "new", **recipe)])
 
 
 def kinds(across: Across) -> set[tuple[str, str]]:
@@ -96,8 +101,8 @@ def test_the_best_of_each_sweep_is_its_fastest_cell(slowed: Across) -> None:
     assert best.verdict == "slower"
 
 
-def test_too_few_runs_give_a_ratio_and_nothing_else(tmp_path: Path) -> None:
-    across = compared(tmp_path, rounds=4, paces=SLOWED)
+def test_too_few_runs_give_a_ratio_and_nothing_else(base: Side, tmp_path: Path) -> None:
+    across = compared(base, tmp_path, rounds=4, paces=SLOWED)
     assert across.cells["ratio"].notna().all()
     assert across.cells[["low", "high", "p_holm", "verdict"]].isna().all(axis=None)
     assert not across.cells["regression"].any()
@@ -106,14 +111,14 @@ def test_too_few_runs_give_a_ratio_and_nothing_else(tmp_path: Path) -> None:
     assert across.knees["moved"].isna().all()
 
 
-def test_cells_that_only_one_sweep_has_are_set_apart(tmp_path: Path) -> None:
-    across = compared(tmp_path, batch_sizes=(8, 32, "full"))
+def test_cells_that_only_one_sweep_has_are_set_apart(base: Side, tmp_path: Path) -> None:
+    across = compared(base, tmp_path, batch_sizes=(8, 32, "full"))
     assert kinds(across) == {("A", "in A only"), ("B", "in B only")}
     assert set(across.cells["batch_size"]) == {8, 1000}
 
 
-def test_another_workload_is_set_apart_and_named(tmp_path: Path) -> None:
-    across = compared(tmp_path, n_train=2000)
+def test_another_workload_is_set_apart_and_named(base: Side, tmp_path: Path) -> None:
+    across = compared(base, tmp_path, n_train=2000)
     assert across.cells.empty
     assert kinds(across) == {("A", ANOTHER_WORKLOAD), ("B", ANOTHER_WORKLOAD)}
     assert any("data.n_train is 2000 in B, 1000 in A" in detail for detail in across.apart["detail"])
@@ -121,14 +126,13 @@ def test_another_workload_is_set_apart_and_named(tmp_path: Path) -> None:
     assert across.knees.empty
 
 
-def test_another_protocol_is_set_apart_and_named(tmp_path: Path) -> None:
-    across = compared(tmp_path, parity_steps=0)
+def test_another_protocol_is_set_apart_and_named(base: Side, tmp_path: Path) -> None:
+    across = compared(base, tmp_path, parity_steps=0)
     assert kinds(across) == {("A", ANOTHER_PROTOCOL), ("B", ANOTHER_PROTOCOL)}
     assert "protocol.parity_steps is 0 in B, 50 in A" in set(across.apart["detail"])
 
 
-def test_cells_of_another_measurement_version_are_set_apart(tmp_path: Path) -> None:
-    base = side(tmp_path, "A", "old")
+def test_cells_of_another_measurement_version_are_set_apart(base: Side, tmp_path: Path) -> None:
     with patch("bench.cell.MEASUREMENT_VERSION", -1):
         other = side(tmp_path, "B", "new")
     across = compare_sides([base, other])
@@ -136,14 +140,13 @@ def test_cells_of_another_measurement_version_are_set_apart(tmp_path: Path) -> N
     assert kinds(across) == {("A", ANOTHER_VERSION), ("B", ANOTHER_VERSION)}
 
 
-def test_cells_that_were_not_measured_say_where_and_why(tmp_path: Path) -> None:
-    across = compared(tmp_path, wrong=[("pytorch", "eager", 8)])
+def test_cells_that_were_not_measured_say_where_and_why(base: Side, tmp_path: Path) -> None:
+    across = compared(base, tmp_path, wrong=[("pytorch", "eager", 8)])
     lost = across.apart[across.apart["kind"] == "not measured in B"]
     assert lost["cell_id"].str.startswith("pytorch-eager-cpu-b8-").all()
     assert "parity gate" in lost["detail"].iloc[0]
-    gpu = {"devices": ("cpu", "gpu"), "batch_sizes": (8,)}
-    both = compare_sides([side(tmp_path, "A", "old2", **gpu), side(tmp_path, "B", "new2", **gpu)])
-    assert kinds(both) == {("A", NEITHER_MEASURED)}
+    gpu = side(tmp_path, "A", "gpu", devices=("cpu", "gpu"), batch_sizes=(64,), rounds=1)
+    assert kinds(compare_sides([gpu, dataclasses.replace(gpu, letter="B")])) == {("A", NEITHER_MEASURED)}
 
 
 def test_windows_of_another_phase_are_not_compared(slowed: Across) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from markupsafe import Markup
 
 from bench import cli
 from bench.errors import UsageError
@@ -31,6 +32,13 @@ def sweeps(tmp_path_factory: pytest.TempPathFactory) -> list[SweepFolder]:
 @pytest.fixture(scope="module")
 def built(sweeps: list[SweepFolder]) -> ComparisonFolder:
     return build_comparison(sweeps)[1]
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that read words only: a picture takes most of the time of a page."""
+    monkeypatch.setattr("bench.report.comparison.figure.draw", lambda _view: None)
+    monkeypatch.setattr("bench.report.comparison.build.written", lambda *_arguments, **_named: Markup("<svg></svg>"))
 
 
 def files(folder: ComparisonFolder) -> dict[str, bytes]:
@@ -72,6 +80,7 @@ def test_a_rebuild_elsewhere_is_byte_for_byte_the_same(
     assert files(folder) == files(built)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_proven_regression_ends_with_3_where_asked(
     sweeps: list[SweepFolder], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -85,13 +94,15 @@ def test_a_proven_regression_ends_with_3_where_asked(
     assert "No regression beyond 30% is proven in 6 cells." in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_sweep_against_itself_is_all_ties(sweeps: list[SweepFolder], capsys: pytest.CaptureFixture[str]) -> None:
     assert typed([sweeps[0], sweeps[0]], "--fail-on-regression", "5%") == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "old (B) is the same sweep as A, run by run. Of 6 cells in both, 6 equal within 5%." in said
+    assert "old (B) is the same sweep as A, run by run. Of 6 cells in both, 6 are equal within 5%." in said
     assert "none of 6 cells got slower, none faster" in said
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_too_few_runs_prove_nothing_and_say_so(
     sweeps: list[SweepFolder], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -103,6 +114,7 @@ def test_too_few_runs_prove_nothing_and_say_so(
     assert "5 and 2 runs" in said
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_cells_lost_in_the_new_sweep_are_told(
     sweeps: list[SweepFolder], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -113,6 +125,7 @@ def test_cells_lost_in_the_new_sweep_are_told(
     assert "Not compared with broken (B): 1 cell not measured in B." in said
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_without_being_asked_a_regression_is_told_and_ends_with_0(
     sweeps: list[SweepFolder], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -120,6 +133,7 @@ def test_without_being_asked_a_regression_is_told_and_ends_with_0(
     assert "A regression beyond 5% is proven" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_several_sweeps_each_have_their_verdict(sweeps: list[SweepFolder], tmp_path: Path) -> None:
     view, folder = build_comparison([*sweeps, sweeps[0]], output=tmp_path / "out")
     text = folder.markdown.read_text(encoding="utf-8")
@@ -129,6 +143,7 @@ def test_several_sweeps_each_have_their_verdict(sweeps: list[SweepFolder], tmp_p
     assert [letter for letter, _ in view.facets()] == ["B", "C"]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_what_differs_is_shown_and_what_does_not_is_counted(sweeps: list[SweepFolder], tmp_path: Path) -> None:
     copy = SweepFolder(tmp_path / "newer")
     shutil.copytree(sweeps[1].path, copy.path)
@@ -151,7 +166,7 @@ def test_where_nothing_can_be_compared_it_is_refused_with_the_reason(
 ) -> None:
     other = make_sweep(tmp_path / "other", **(SMALL | {"n_train": 500, "rounds": 1}))
     assert typed([sweeps[0], other], "--output", str(tmp_path / "out")) == 2
-    assert "another workload: " in capsys.readouterr().err
+    assert "nothing of old (A) and other (B) can be compared: 4 cells of another workload (" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -190,6 +205,7 @@ def test_other_margins_are_refused_with_the_rule(
     assert "from 0.1% to below 100%" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_long_names_make_a_folder_all_the_same(sweeps: list[SweepFolder], tmp_path: Path) -> None:
     copy = SweepFolder(tmp_path / ("x" * 200))
     shutil.copytree(sweeps[1].path, copy.path)
@@ -198,7 +214,7 @@ def test_long_names_make_a_folder_all_the_same(sweeps: list[SweepFolder], tmp_pa
     assert folder.html.is_file()
 
 
-@pytest.mark.parametrize("first", [0, 3, 6])
+@pytest.mark.parametrize("first", [0, 4])
 def test_hostile_text_stays_in_its_place(
     sweeps: list[SweepFolder], built: ComparisonFolder, tmp_path: Path, first: int
 ) -> None:
