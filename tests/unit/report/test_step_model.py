@@ -87,7 +87,8 @@ def test_loops_that_one_framework_lacks_meet_each_other(view: View) -> None:
         ),
         (
             {"said_by": "measured", "at_batch_size_low": 32.0, "at_batch_size_high": 64.0},
-            "Keras fused and PyTorch fused change places between batch 32 and batch 64: Keras fused is the faster before.",
+            "Keras fused and PyTorch fused change places between batch 32 and batch 64: "
+            "Keras fused is the faster before.",
         ),
         ({"verdict": "nowhere"}, "Keras fused is faster than PyTorch fused at every batch size from 1 to 1,000."),
         ({"verdict": "tie"}, "PyTorch fused and Keras fused tie at every batch size from 1 to 1,000."),
