@@ -12,7 +12,7 @@ import pandas as pd
 from bench.analysis.compare import FASTER, SLOWER, TIE
 from bench.analysis.crossings import AGAIN, CROSSES, MODEL, NOWHERE
 from bench.analysis.curves import CURVE
-from bench.analysis.models import TOLERANCE
+from bench.analysis.models import MIN_BATCH_SIZES, TOLERANCE
 from bench.report import format as fmt
 from bench.report.figures.base import DataTable
 from bench.report.view import Family, Panel, View, device_label
@@ -20,6 +20,7 @@ from bench.report.view import Family, Panel, View, device_label
 Row = Mapping[str, Any]
 """A row of the models or the crossings table."""
 
+NO_MODEL = f"No loop has {MIN_BATCH_SIZES} batch sizes, which a model of step times takes."
 _MOST_ROWS = 40
 _MOST_CROSSINGS = 12
 _MOST_ADVICE = 8
@@ -31,16 +32,18 @@ class StepModel:
     """What the report says of the step-time model.
 
     Attributes:
-        table: one row per curve.
+        table: one row per curve; none where no curve has batch sizes enough.
         crossings: a sentence for every pair of curves that is likely to be asked for.
         arithmetic: from which batch size on steps are arithmetic rather than dispatch.
         left_out: crossings that are in the table only.
+        absence: what is said where the table has no rows.
     """
 
     table: DataTable
     crossings: Sequence[str]
     arithmetic: Sequence[str]
     left_out: int
+    absence: str = NO_MODEL
 
 
 def step_model(view: View) -> StepModel | None:
@@ -131,7 +134,7 @@ def _where(row: Row, below: str, above: str) -> str:
     ends = row["at_batch_size_low"], row["at_batch_size_high"]
     if row["said_by"] != MODEL:
         low, high = map(fmt.count, ends)
-        return f"{below} is the faster up to batch {low}, {above} from batch {high} on."
+        return f"{below} and {above} change places between batch {low} and batch {high}: {below} is the faster before."
     about = "about " if fmt.is_missing(ends[0]) else ""
     at = fmt.with_interval(row["at_batch_size"], *ends)
     return f"{below} is the faster below {about}batch {at}, {above} above it."
@@ -200,11 +203,9 @@ def _or(value: Any, other: float) -> float:
 
 def _table(view: View) -> DataTable:
     split = len(view.panels) > 1
-    rows = [
-        [*([panel.label] if split else []), curve.label, *_cells(row)]
-        for panel in view.panels
-        for curve, row in models_of(view, panel)
-    ]
+    models = [(panel, curve, row) for panel in view.panels for curve, row in models_of(view, panel)]
+    known = any(not fmt.is_missing(row["deviation"]) for *_, row in models)
+    rows = [[*([panel.label] if split else []), curve.label, *_cells(row)] for panel, curve, row in models if known]
     headers = [*(["setting"] if split else []), "loop", *_HEADERS]
     left_out = max(0, len(rows) - _MOST_ROWS)
     return DataTable(headers, rows[:_MOST_ROWS], text_columns=3 if split else 2, left_out=left_out, file="models")
@@ -278,6 +279,8 @@ def finding(view: View) -> str:
 
 
 def _which_fit(fitting: Sequence[str], models: Sequence[tuple[Family, Row]]) -> str:
+    if all(fmt.is_missing(row["deviation"]) for _, row in models):
+        return NO_MODEL
     off = [f"{curve.label} ({_off(row)})" for curve, row in models if verdict(row) == "does not fit"]
     few = [curve.label for curve, row in models if fmt.is_missing(row["deviation"])]
     where = "every loop" if len(fitting) == len(models) else fmt.listed(fitting)

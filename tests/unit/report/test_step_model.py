@@ -87,7 +87,8 @@ def test_loops_that_one_framework_lacks_meet_each_other(view: View) -> None:
         ),
         (
             {"said_by": "measured", "at_batch_size_low": 32.0, "at_batch_size_high": 64.0},
-            "Keras fused is the faster up to batch 32, PyTorch fused from batch 64 on.",
+            "Keras fused and PyTorch fused change places between batch 32 and batch 64: "
+            "Keras fused is the faster before.",
         ),
         ({"verdict": "nowhere"}, "Keras fused is faster than PyTorch fused at every batch size from 1 to 1,000."),
         ({"verdict": "tie"}, "PyTorch fused and Keras fused tie at every batch size from 1 to 1,000."),
@@ -172,8 +173,12 @@ def test_a_finding_weighs_dispatch_against_dispatch(seen: View) -> None:
 def test_too_few_batch_sizes_leave_the_figure_as_it_was(tmp_path: Path) -> None:
     folder = make_sweep(tmp_path / "s", **(RECIPE | {"batch_sizes": (8, 32, "full"), "rounds": 2}))
     few = look_at(folder)
-    assert "Too few batch sizes for it: " in STEP_TIME.finding(few)
+    assert STEP_TIME.finding(few).startswith("No loop has 4 batch sizes, which a model of step times takes.")
     assert _model_lines(few) == 0
+    found = step_model.step_model(few)
+    assert found is not None
+    assert not found.table.rows
+    assert found.crossings  # by what was measured
 
 
 def test_the_page_has_the_table_beside_the_figure_and_its_method(folder: SweepFolder) -> None:
