@@ -100,6 +100,12 @@ def test_controls_are_counted_beside_the_cells(quiet: View, view: View) -> None:
     assert sum(number for _, _, number in completeness.status_counts(quiet)) == 60
 
 
+def test_a_control_tells_its_cell_from_no_other(quiet: View) -> None:
+    """Its plan differs in settings of its own, which are no setting of the sweep."""
+    assert set(quiet.cells["panel"]) == {"CPU"}
+    assert set(quiet.plans) == set(quiet.cells["cell_id"])
+
+
 @pytest.mark.parametrize("name", ["quiet", "disturbed", "view"])
 def test_the_figure_is_drawn_with_and_without_controls(name: str, request: pytest.FixtureRequest) -> None:
     seen: View = request.getfixturevalue(name)
