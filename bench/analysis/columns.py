@@ -384,7 +384,7 @@ NOISE = (
            "run's time over the first's; step: times after it over those before; disturbed_runs: their share"),
     Column("low", "float64", "", "lower end of its 95 % interval"),
     Column("high", "float64", "", "upper end of its 95 % interval"),
-    Column("p", "float64", "", "of there being nothing, before correction; null for disturbed_runs"),
+    Column("p", "float64", "", "of there being nothing, of controls after Holm's correction; null for disturbed_runs"),
     Column("verdict", "str", "", "of a control as in comparisons; of the others quiet, disturbed or unknown"),
     Column("floor", "float64", "", "of a control: smallest ratio above 1 that so many rounds find nine times in ten"),
     Column("limit", "float64", "", "beyond what the check disturbs: a ratio above 1, or a share"),

@@ -119,7 +119,9 @@ def control_pairs(cells: pd.DataFrame) -> pd.DataFrame:
     """Every cell of a cells table that has a control, whose id is in ``control_cell_id``."""
     keys = ["framework", "backend", "loop", "device", "batch_size", "setting"]
     twins = cells.loc[cells["control"], ["cell_id", *keys]].rename(columns={"cell_id": "control_cell_id"})
-    return cells[~cells["control"]].merge(twins, on=keys, how="inner", validate="one_to_one")
+    # Cells that differ in what `setting` leaves out share these keys; a control is made of the first of them.
+    originals = cells[~cells["control"]].drop_duplicates(keys)
+    return originals.merge(twins, on=keys, how="inner", validate="one_to_one")
 
 
 def control_ratios(runs: pd.DataFrame, cell_id: str, control_cell_id: str) -> pd.Series[float]:
@@ -275,12 +277,13 @@ def _rank_interval(ordered: FloatArray, spread: float) -> tuple[float, float]:
 
 
 def step(line: pd.DataFrame) -> Change:
-    """The place before and after which times differ most, and by how much.
+    """The place before and after which times of cells measured twice differ most, and by how much.
 
     Args:
         line: see ``timeline``.
     """
-    logs = np.log(line["relative"].to_numpy(np.float64))
+    repeated = line["cell_id"].duplicated(keep=False).to_numpy()
+    logs, places = np.log(line["relative"].to_numpy(np.float64)[repeated]), np.flatnonzero(repeated)
     n = len(logs)
     if n < 2:
         return Change(ratio=float("nan"), p=float("nan"), n=n)
@@ -288,7 +291,7 @@ def step(line: pd.DataFrame) -> Change:
     last_before = int(np.argmax(np.abs(scores)))
     difference = np.median(logs[last_before + 1 :]) - np.median(logs[: last_before + 1])
     p = min(1.0, 2 * float(np.exp(-6 * float(scores[last_before]) ** 2 / (n**3 + n**2))))
-    return Change(ratio=float(np.exp(difference)), p=p, n=n, position=last_before + 1)
+    return Change(ratio=float(np.exp(difference)), p=p, n=n, position=int(places[last_before + 1]))
 
 
 def _drift_row(line: pd.DataFrame) -> dict[str, Any]:
@@ -299,8 +302,8 @@ def _drift_row(line: pd.DataFrame) -> dict[str, Any]:
 
 def _step_row(line: pd.DataFrame) -> dict[str, Any]:
     seen = step(line)
-    words = f"times {_grew(seen.ratio)} at once after {seen.position} of {seen.n} runs"
-    return _change_row(STEP, seen, words, "fewer than two runs were measured")
+    words = f"times {_grew(seen.ratio)} at once after {seen.position} of {len(line)} runs"
+    return _change_row(STEP, seen, words, "no cell was measured twice")
 
 
 def _change_row(check: str, seen: Change, words: str, otherwise: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Controls: one cell of every framework and device runs under a second name, so that a sweep measures its own noise.
 
 What the two names measure can differ by chance and by the machine alone. The cell is a cheap one of the grid: of the
-first loop that compiles nothing (else of the first), the middle batch size.
+first loop that compiles nothing (else of the first), the middle batch size. It takes no memory pass.
 """
 
 from __future__ import annotations
@@ -24,7 +24,11 @@ def controls(cells: Sequence[Cell]) -> list[Cell]:
         cells: those that can run.
     """
     groups = _grouped((cell, (cell.framework, cell.backend, cell.device)) for cell in cells)
-    return [replace(_chosen(group), control=True) for group in groups.values()]
+    return [_twin(_chosen(group)) for group in groups.values()]
+
+
+def _twin(cell: Cell) -> Cell:
+    return replace(cell, control=True, protocol=replace(cell.protocol, memory=False))
 
 
 def _chosen(cells: Sequence[Cell]) -> Cell:

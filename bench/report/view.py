@@ -91,8 +91,8 @@ class View:
 
     @cached_property
     def plans(self) -> dict[str, dict[str, Any]]:
-        """Every planned cell in full, by its id."""
-        return {planned.id: planned.cell for planned in self.sweep.cells}
+        """Every planned cell in full, by its id; controls repeat one of them."""
+        return _plans(self.sweep)
 
     @cached_property
     def panels(self) -> list[Panel]:
@@ -139,13 +139,16 @@ class View:
 
 def view_of(folder: SweepFolder, sweep: SweepRecord, tables: Tables, verdict: Verdict) -> View:
     """The tables with the labels that figures and pages use."""
-    plans = {planned.id: planned.cell for planned in sweep.cells}
-    cells = labelled(tables.cells, plans)
+    cells = labelled(tables.cells, _plans(sweep))
     labels = cells[["cell_id", "family", "panel"]].drop_duplicates("cell_id")
     runs = tables.runs.merge(labels, on="cell_id", how="left", validate="many_to_one")
     runs["unsteady"] = runs["steadiness"].isin(UNSTEADY)
     runs["measured"] = runs["status"].astype(str).isin(_MEASURED)
     return View(folder=folder, sweep=sweep, tables=tables, verdict=verdict, cells=cells, runs=runs)
+
+
+def _plans(sweep: SweepRecord) -> dict[str, dict[str, Any]]:
+    return {planned.id: planned.cell for planned in sweep.cells if not planned.cell.get("control")}
 
 
 def family_of(row: pd.Series[Any]) -> Family:
@@ -253,7 +256,7 @@ def _distinct(flat: dict[str, dict[str, Any]], names: list[str]) -> int:
     return len({tuple(str(plan.get(name)) for name in names) for plan in flat.values()})
 
 
-_CURVE_AND_AXIS = {"framework", "backend", "loop", "device", "batch_size", "batch_size_label", "python", "control"}
+_CURVE_AND_AXIS = {"framework", "backend", "loop", "device", "batch_size", "batch_size_label", "python"}
 
 
 def _flattened(plan: dict[str, Any], prefix: str = "") -> dict[str, Any]:

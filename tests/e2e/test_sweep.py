@@ -12,7 +12,10 @@ from bench.store.layout import SweepFolder
 from bench.store.reader import read_results, read_sweep
 from tests.e2e.running import QUICK, TINY, run
 
-SETTINGS = (*TINY, *QUICK, "framework=reference,pytorch", "device=cpu,tpu", "batch_size=32,full,100,500", "seed=5")
+SETTINGS = (
+    *TINY, *QUICK, "framework=reference,pytorch", "device=cpu,tpu", "batch_size=32,full,100,500", "seed=5",
+    "protocol.control=false",
+)  # fmt: skip
 
 
 # Either sweep is made once, by the worker that runs all of its tests.

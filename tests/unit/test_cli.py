@@ -52,7 +52,7 @@ def test_every_example_with_settings_plans(verb: str, elsewhere: Path, capfd: py
         _, _, *settings = shlex.split(example)
         code = app.main([*settings, "sweep.dry_run=true"]) if verb == "run" else cli.main(["plan", *settings])
         assert code == 0, example
-        assert re.search(r"\d+ cells? x \d+ rounds?", capfd.readouterr().out), example
+        assert re.search(r"\d+ cells?( and \d+ controls?)? x \d+ rounds?", capfd.readouterr().out), example
     assert sorted(elsewhere.iterdir()) == before
 
 
@@ -64,8 +64,9 @@ def test_plan_lists_the_cells_in_order_and_what_cannot_run_with_its_reason(
     said = capfd.readouterr().out
     sizes = re.findall(r"reference +eager +cpu +(1|32|1000 \(full\)) ", said)
     assert sorted(sizes) == ["1", "1000 (full)", "32"]
+    assert re.search(r"reference +eager \(control\) +cpu +32 ", said)
     assert re.search(r"reference +eager +tpu +3 +.*NumPy computes on the cpu only", said)
-    assert "3 cells x 5 rounds = 15 runs, order seeded by 3; 3 cells cannot run here." in said
+    assert "3 cells and 1 control x 5 rounds = 20 runs, order seeded by 3; 3 cells cannot run here." in said
     assert re.search(r"Estimated time: about \d+ (s|min) \(an estimate", said)
     assert "Nothing was run." in said
     assert "\x1b" not in said

@@ -20,6 +20,7 @@ SETTINGS = (
     "framework=reference",
     "device=cpu",
     "loop=eager",
+    "protocol.control=false",
     "batch_size=1,8,full",
     "protocol.rounds=3",
     "data.n=20",
@@ -53,6 +54,13 @@ def test_rounds_are_outermost_and_keep_the_recorded_order(jobs: list[tuple[int, 
     rounds = record(tmp_path).rounds
     assert jobs == [(r, o, cell) for r, cells in enumerate(rounds) for o, cell in enumerate(cells)]
     assert len(jobs) == 9
+
+
+def test_every_sweep_has_a_control_unless_told_otherwise(jobs: list[tuple[int, int, str]], tmp_path: Path) -> None:
+    assert app.main([setting for setting in SETTINGS if "control" not in setting]) == 0
+    controls = [planned.id for planned in record(tmp_path).cells if planned.cell["control"]]
+    assert [cell.rpartition("-")[0] for cell in controls] == ["reference-eager-cpu-control-b8"]
+    assert [round_ for round_, _, cell in jobs if cell in controls] == [0, 1, 2]
 
 
 def test_one_batch_per_round_with_running_numbers(

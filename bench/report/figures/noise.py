@@ -248,4 +248,4 @@ def _table(view: View) -> DataTable:
     return DataTable(headers, rows, file="noise")
 
 
-NOISE = FigureKind("noise", _TITLE, _draw, _finding, _table)
+NOISE = FigureKind("machine_noise", _TITLE, _draw, _finding, _table)

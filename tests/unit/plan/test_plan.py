@@ -156,6 +156,7 @@ class TestControls:
             assert original.id in plan.by_id
             assert run.cell.id != original.id
             assert "-control-b8-" in run.cell.id
+            assert not run.cell.protocol.memory
             assert run.data == plan.by_id[original.id].data
 
     def test_they_are_run_as_all_others_are(self) -> None:
