@@ -62,7 +62,7 @@ def test_the_page_the_short_page_and_the_terminal_all_say_it(missed: Scripted) -
     html = read_html(missed.folder.report_html.read_text(encoding="utf-8"))
     repeats = next(text for tag, text in html.texts if tag == "dd" and "freshly shuffled order" in text)
     assert repeats.startswith("10 rounds, each over all cells")
-    assert "Then 1 round more" in repeats
+    assert "Then 1 more round, each of what was wider than ±2% " in repeats
     assert said.summary in repeats
     line = f"{said.too_wide[0].what}: ±{said.too_wide[0].half_width} (11 runs)"
     assert ("li", line) in html.texts
