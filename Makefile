@@ -94,6 +94,10 @@ bench-aa: venv ## real false alarms: one cell against itself, 200 times (ten min
 bench-planted: venv ## real slowdowns of 5 % and 2 %, planted in an engine, 100 times (ten minutes on a quiet machine)
 	@$(BIN)/python -m tests.benchmarks.planted $(ARGS)
 
+.PHONY: bench-precision
+bench-precision: venv ## coverage of intervals that were looked at in order to stop, simulated
+	@$(BIN)/python -m tests.benchmarks.precision $(ARGS)
+
 .PHONY: bench-overhead
 bench-overhead: venv ## the harness's throughput against a bare loop of the same engine
 	@$(BIN)/python -m tests.benchmarks.overhead $(ARGS)
