@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 MOST_BLOCKS = 128
 """A longer series is seen as so many medians of neighbours at most: resolution nobody needs is traded for calm."""
 
-PENALTY = 5.0
-"""Of one change, in units of the squared deviation times the logarithm of the length; see ``make steadiness``."""
+PENALTY = 6.0
+"""Of one change, in units of the squared deviation times the logarithm of the length; see ``make bench-steadiness``."""
 
 LEAST_NOISE = 1e-3
 """Smaller deviations are taken for this one: below it lie clock ticks."""
@@ -69,11 +69,20 @@ def changes(values: FloatArray, n: IntArray) -> Changes:
         width = int(n[rows[-1]])
         calm = _without_outliers(values[rows, :width], n[rows])
         deviation[rows] = long_run_deviation(calm)
-        starts[rows, :width] = _partition(calm / deviation[rows, None], n[rows])
+        starts[rows, :width] = best_partition(calm / deviation[rows, None], n[rows])
     return Changes(starts=starts, deviation=deviation)
 
 
-def _partition(values: FloatArray, n: IntArray) -> BoolArray:
+def best_partition(values: FloatArray, n: IntArray) -> BoolArray:
+    """The partition of least squares plus penalties, segments of two values at the least.
+
+    Args:
+        values: one series per row in units of its deviation, NaN beyond its length, shape (series, longest), float64.
+        n: lengths, shape (series,), int64.
+
+    Returns:
+        True at the first value of every segment, shape as ``values``.
+    """
     sums = np.concatenate([np.zeros((len(n), 1)), np.nancumsum(values, axis=1)], axis=1)
     penalty = PENALTY * np.log(n)
     best = np.full(sums.shape, np.inf)

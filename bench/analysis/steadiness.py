@@ -45,7 +45,7 @@ LEAST_STEADY = 0.25
 DISTURBED = 0.1
 """The part of the epochs that may lie off the level."""
 
-_DEVIATIONS = 2.0
+_DEVIATIONS = 3.0
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -158,7 +158,7 @@ def _course(blocks: FloatArray, starts: list[int], deviation: float, epochs: int
             Segment(start=s.start * width, end=end, level=float(np.exp(s.level)))
             for s, end in zip(stretches, ends, strict=True)
         ),
-        disturbed=sum(s.disturbed for s in stretches) * width,
+        disturbed=_disturbed(stretches) * width,
     )
 
 
@@ -202,26 +202,38 @@ def _merged(stretches: list[_Stretch]) -> list[_Stretch]:
 
 def _forgiven(stretches: list[_Stretch], allowed: float) -> list[_Stretch]:
     """Without short departures from a level, the shortest first, while no more than ``allowed`` blocks are in them."""
-    while departures := [d for d in _departures(stretches) if sum(s.disturbed for s in stretches) + d[0] <= allowed]:
-        _, left, back = min(departures)
-        whole = stretches[left].joined(stretches[back]) if back < len(stretches) else _to_the_end(stretches, left)
-        stretches = _merged([*stretches[:left], whole, *stretches[back + 1 :]])
-    return stretches
+    while True:
+        rests = [rest for rest in (_found_again(stretches, allowed), _left_at_the_end(stretches)) if rest is not None]
+        rests = [rest for rest in rests if _disturbed(rest) <= allowed]
+        if not rests:
+            return stretches
+        stretches = _merged(min(rests, key=_disturbed))
 
 
-def _to_the_end(stretches: list[_Stretch], left: int) -> _Stretch:
-    return replace(stretches[left], end=stretches[-1].end)
+def _disturbed(stretches: list[_Stretch]) -> int:
+    return sum(stretch.disturbed for stretch in stretches)
 
 
-def _departures(stretches: list[_Stretch]) -> list[tuple[int, int, int]]:
-    """Blocks off a level, the stretch that leaves it, and the one that is back (beyond the last: at the end, none)."""
-    found = []
-    for left, back in itertools.combinations(range(len(stretches) + 1), 2):
-        ended = back == len(stretches)
-        if back > left + 1 and (ended or stretches[left].is_at(stretches[back])):
-            until = stretches[-1].end if ended else stretches[back].start
-            found.append((until - stretches[left].end, left, back))
-    return found
+def _found_again(stretches: list[_Stretch], allowed: float) -> list[_Stretch] | None:
+    """The shortest departure that comes back joined to the level it leaves; None where none within ``allowed`` does."""
+    departures = [
+        (back.start - left.end, a, b)
+        for a, left in enumerate(stretches)
+        for b, back in enumerate(stretches[a + 2 :], a + 2)
+        if back.start - left.end <= allowed and left.is_at(back)
+    ]
+    if not departures:
+        return None
+    _, a, b = min(departures)
+    return [*stretches[:a], stretches[a].joined(stretches[b]), *stretches[b + 1 :]]
+
+
+def _left_at_the_end(stretches: list[_Stretch]) -> list[_Stretch] | None:
+    """The longest level extended to the end, where another one is there; a burst is not left by what follows it."""
+    longest = max(range(len(stretches)), key=lambda i: len(stretches[i].values))
+    if longest == len(stretches) - 1:
+        return None
+    return [*stretches[:longest], replace(stretches[longest], end=stretches[-1].end)]
 
 
 def _kind(stretches: list[_Stretch], blocks: int) -> str:

@@ -88,7 +88,8 @@ def pays_off(name: str, rows: Mapping[str, Row], against: str = "") -> str:
         return f"whether {name} pays off{against} is open"
     if len(set(words.values())) > 1:
         words = {start: f"{said} where it {_DOES[start]}" for start, said in words.items()}
-    return f"{name} pays off{against} {' and '.join(dict.fromkeys(words.values()))}"
+    said = f"{name} pays off{against} {' and '.join(dict.fromkeys(words.values()))}"
+    return fmt.marked(said, any(row["unsteady"] for row in rows.values()))
 
 
 def cost_of_start(view: View, cell_id: str) -> str:

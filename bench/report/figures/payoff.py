@@ -265,7 +265,8 @@ def _pay_offs_at(view: View, panel: Panel) -> list[str]:
     if not said:
         return []
     head = f"At batch {panel.size_label(size)}, against the {starting.USUAL_LOOP} loop of its framework:"
-    return [f"{head} {'; '.join(starting.pays_off(label, rows) for label, rows in said.items())}."]
+    sentence = f"{head} {'; '.join(starting.pays_off(label, rows) for label, rows in said.items())}."
+    return [sentence, *([f"{fmt.UNSTEADY_NOTE}."] if fmt.UNSTEADY in sentence else [])]
 
 
 def _table(view: View) -> DataTable:

@@ -32,7 +32,7 @@ _NAMES = {
 _LOOKS: dict[str, dict[str, Any]] = {
     FLAT: {"facecolor": style.GRID},
     WARMUP: {"facecolor": style.SKY},
-    TOO_FEW: {"facecolor": style.CARD, "hatch": "...", "edgecolor": style.GREY},
+    TOO_FEW: {"facecolor": "none", "hatch": "...", "edgecolor": style.GREY},
     SLOWDOWN: {"facecolor": style.ORANGE, "hatch": "//", "edgecolor": style.CARD},
     NO_STEADY_STATE: {"facecolor": style.VERMILLION, "hatch": "xx", "edgecolor": style.CARD},
 }
