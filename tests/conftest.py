@@ -1,9 +1,10 @@
-"""What holds for every test: examples that repeat, no network, and one folder of compiled programs."""
+"""What holds for every test: who runs it, examples that repeat, no network, and one folder of compiled programs."""
 
 from __future__ import annotations
 
 import ipaddress
 import logging
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -79,6 +80,13 @@ def _let_pytorch_compile_untold() -> None:
     Pytest's logging hands a handler of its own to each logger that does not propagate, once for every phase of a test.
     """
     logging.getLogger("torch.__trace").handlers.clear()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _can_be_interrupted() -> None:
+    """A shell that starts this in the background has Ctrl-C ignored, and so would every process that a test starts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class NetworkForbidden(Exception):

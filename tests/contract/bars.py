@@ -101,7 +101,8 @@ _SMALL_SAMPLE = {
     "float32": {(1000, 7, "adam"), (992, 32, "momentum"), (1000, 1000, "adam")},
     "float64": {(1000, 1, "sgd"), (1000, 256, "adam")},
 }
-# Keras' variables make inductor's programs larger: every optimizer, and no more.
+# On Keras, inductor's programs are larger (compiled), or PyTorch's own around another model (fused): every optimizer,
+# and no more.
 _SMALLEST_SAMPLE = {
     "float32": {(992, 32, "momentum")},
     "float64": {(1000, 1, "sgd"), (1000, 256, "adam")},
@@ -114,7 +115,7 @@ def is_in_sample(kind: Kind, training: Training, dtype: str) -> bool:
 
 
 def _sample(kind: Kind) -> dict[str, set[tuple[int, int, str]]]:
-    if kind == Kind("keras", "torch", "compiled"):
+    if kind.backend == "torch" and kind.compiles:
         return _SMALLEST_SAMPLE
     if kind.compiles or (kind.framework == "keras" and kind.loop == "idiomatic"):
         return _SMALL_SAMPLE

@@ -1,8 +1,8 @@
 """Keras on PyTorch, one compiled program per step: gather, layers, loss, gradient and optimizer.
 
 The step is traced below Keras (``make_fx`` records PyTorch's operations, and Keras' Python is gone) and handed to
-inductor directly. The programs work on the real variables' memory, and the place in the order moves on inside
-them; each of the two batch shapes has one.
+inductor directly. The programs work on the real variables' memory, and the place in the order moves on inside them;
+each of the two batch shapes has one.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from tests.contract.case import Kind, ready, split, start_weights, train
 from tests.unit.engines.keras.parts import (
     CHUNKED,
     TOLERANCE,
-    assert_in_float64_every_step_is_the_references,
+    assert_every_step_is_the_references,
     assert_parts_of_an_epoch_train_exactly_their_rows,
     assert_the_model_is_what_was_trained,
     changing_sizes,
@@ -51,7 +51,7 @@ def counting(engine: Engine, program: str, calls: list[str]) -> Callable[..., An
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("optimizer", ["momentum", "adam"])
 def test_in_float64_every_step_is_the_references(loop: str, optimizer: str) -> None:
-    assert_in_float64_every_step_is_the_references(kind(loop), optimizer)
+    assert_every_step_is_the_references(ready(kind(loop).cell(32, optimizer=optimizer, dtype="float64")))
 
 
 def test_float32_after_float64_is_float32_again() -> None:
@@ -62,7 +62,7 @@ def test_float32_after_float64_is_float32_again() -> None:
 
 @pytest.mark.parametrize("loop", LOOPS)
 def test_parts_of_an_epoch_train_exactly_their_rows(loop: str) -> None:
-    assert_parts_of_an_epoch_train_exactly_their_rows(kind(loop))
+    assert_parts_of_an_epoch_train_exactly_their_rows(ready(kind(loop).cell(32, dtype="float64", shuffle=True)))
 
 
 @pytest.mark.parametrize("loop", OURS)

@@ -14,9 +14,7 @@ from bench.workload.schedule import epoch_order
 from tests.contract.case import (
     ROWS,
     SEED,
-    Kind,
     OrderedEpochs,
-    ready,
     split,
     start_weights,
     train,
@@ -74,19 +72,16 @@ def changing_sizes(batch_size: int, *, shuffled: bool = True) -> list[Order]:
     ]
 
 
-def assert_in_float64_every_step_is_the_references(kind: Kind, optimizer: str) -> None:
-    """Three epochs, with a short last batch."""
-    cell = kind.cell(32, optimizer=optimizer, dtype="float64")
-    assert furthest(train(ready(cell), 3), trajectory(cell, 3)[0]) <= TOLERANCE["float64"]
+def assert_every_step_is_the_references(engine: Engine) -> None:
+    """In float64, over three epochs."""
+    assert furthest(train(engine, 3), trajectory(engine.cell, 3)[0]) <= TOLERANCE["float64"]
 
 
-def assert_parts_of_an_epoch_train_exactly_their_rows(kind: Kind) -> None:
-    """Whatever was trained before, and in rows as they stand where the loop shuffles by itself."""
-    cell = kind.cell(32, dtype="float64", shuffle=True)
-    engine = ready(cell)
+def assert_parts_of_an_epoch_train_exactly_their_rows(engine: Engine) -> None:
+    """In float64, whatever was trained before; rows come as they stand where the loop shuffles by itself."""
     engine.shuffles_natively = False
-    orders = changing_sizes(32, shuffled=engine.follows_order)
-    assert furthest(train_orders(engine, orders), reference_losses(cell, orders)) <= TOLERANCE["float64"]
+    orders = changing_sizes(engine.cell.batch_size, shuffled=engine.follows_order)
+    assert furthest(train_orders(engine, orders), reference_losses(engine.cell, orders)) <= TOLERANCE["float64"]
 
 
 def assert_the_model_is_what_was_trained(engine: Engine) -> None:

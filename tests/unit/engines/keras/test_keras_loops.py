@@ -14,7 +14,7 @@ from tests.contract.case import Kind, ready, start_weights, train, trajectory
 from tests.unit.engines.keras.parts import (
     CHUNKED,
     TOLERANCE,
-    assert_in_float64_every_step_is_the_references,
+    assert_every_step_is_the_references,
     assert_parts_of_an_epoch_train_exactly_their_rows,
     assert_the_model_is_what_was_trained,
     changing_sizes,
@@ -45,7 +45,7 @@ def counted(function: Callable[..., Any], calls: list[str]) -> Callable[..., Any
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
 def test_in_float64_every_step_is_the_references(loop: str, optimizer: str) -> None:
-    assert_in_float64_every_step_is_the_references(kind(loop), optimizer)
+    assert_every_step_is_the_references(ready(kind(loop).cell(32, optimizer=optimizer, dtype="float64")))
 
 
 @pytest.mark.parametrize("loop", LOOPS)
@@ -99,7 +99,7 @@ def test_compiled_steps_may_be_asked_for_out_of_order() -> None:
 
 @pytest.mark.parametrize("loop", LOOPS)
 def test_parts_of_an_epoch_train_exactly_their_rows(loop: str) -> None:
-    assert_parts_of_an_epoch_train_exactly_their_rows(kind(loop))
+    assert_parts_of_an_epoch_train_exactly_their_rows(ready(kind(loop).cell(32, dtype="float64", shuffle=True)))
 
 
 @pytest.mark.parametrize("loop", ["compiled", "fused"])

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bench.cell import Cell
-from bench.engines.pytorch.flat import STATE_ROWS, FlatStep, TorchNetwork, torch_step
+from bench.engines.pytorch.flat import STATE_ROWS, CoefficientTable, FlatStep, TorchNetwork, torch_step
 from bench.workload.network import parameter_count
 from tests.contract.case import FEATURES, HIDDEN, Kind, split, start_weights, trajectory
 
@@ -39,6 +39,13 @@ def test_steps_follow_the_reference_to_the_last_digits(optimizer: str) -> None:
     np.testing.assert_allclose(seen, expected, rtol=0, atol=1e-14)
     for ours, theirs in zip(step.weights(state), weights, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-13)
+
+
+def test_the_table_of_coefficients_grows_with_the_updates_and_can_begin_again() -> None:
+    step = _step(CELL(7))
+    table, whole = CoefficientTable(step, 1e-2), step.coefficients(1e-2, 60)
+    for first, count in ((0, 3), (3, 1), (4, 56), (0, 2)):
+        torch.testing.assert_close(table.of(first, count), whole[first : first + count])
 
 
 @pytest.mark.parametrize(("optimizer", "rows"), STATE_ROWS.items())
