@@ -78,6 +78,10 @@ notebooks: venv ## execute the notebooks, and check that they equal their .py
 bench-report: venv ## time and memory of a report on 10,000 runs
 	@$(BIN)/python -m tests.benchmarks.report_10k $(ARGS)
 
+.PHONY: bench-precision
+bench-precision: venv ## coverage of intervals that were looked at in order to stop, simulated
+	@$(BIN)/python -m tests.benchmarks.precision $(ARGS)
+
 .PHONY: bench-overhead
 bench-overhead: venv ## the harness's throughput against a bare loop of the same engine
 	@$(BIN)/python -m tests.benchmarks.overhead $(ARGS)

@@ -29,7 +29,7 @@ def plan_of(
     *sizes: int, frameworks: Sequence[str] = ("pytorch", "keras"), loops: Sequence[str] = ("compiled",), **protocol: Any
 ) -> Plan:
     """A plan of the two frameworks' compiled loops, as rigorous as ``conf/`` has it but for fewer rounds at most."""
-    rigorous = {"rounds": 10, "precision": 0.02, "max_rounds": 13}
+    rigorous = {"rounds": 10, "precision": 0.02, "max_rounds": 12}
     points = [
         read_config(
             {

@@ -96,10 +96,11 @@ def cells_to_add(precision: Precision, tables: Tables, planned: Sequence[Planned
     run again alone, it would gain runs that no ratio can use, and the cells of one table would have been measured at
     different times of a machine that drifts. So the other cell of every PyTorch : Keras pair comes along, and with a
     control the cell that it repeats. Cells that are narrow and have narrow partners rest: on the same budget the wide
-    ones get more rounds than if all went on.
+    ones get more rounds than if all went on. Where ratios are asked for, both cells of a wide one run in any case, and
+    a ratio that is narrow rests.
     """
     wide = {cell_id for width in precision.too_wide for cell_id in width.cell_ids}
-    pairs = [*_paired(tables.comparisons), *_controls(planned)]
+    pairs = [*(_paired(tables.comparisons) if precision.of == CELLS else ()), *_controls(planned)]
     measured = _measured(tables.cells)
     return {cell_id for pair in pairs if wide & set(pair) for cell_id in pair if cell_id in measured} | wide
 
@@ -112,9 +113,9 @@ def _of_cells(cells: pd.DataFrame) -> Iterator[Width]:
 
 def _of_comparisons(tables: Tables) -> Iterator[Width]:
     measured = _measured(tables.cells)
-    # The pair of the fastest loops may be a pair of the same loop as well.
-    pairs = dict.fromkeys([*_paired(tables.comparisons), *_stated(tables.cells)])
-    chosen = [pair for pair in pairs if measured.issuperset(pair)]
+    # The pair of the fastest loops may be a pair of the same loop as well, and the other way round a verdict's.
+    pairs = {frozenset(pair): pair for pair in [*_stated(tables.cells), *_paired(tables.comparisons)]}
+    chosen = [pair for pair in pairs.values() if measured.issuperset(pair)]
     seen = compare(by_round(tables.runs, "samples_per_s"), [a for a, _ in chosen], [b for _, b in chosen])
     for pair, ratio, low, high, n in zip(chosen, seen.ratio, seen.low, seen.high, seen.n_pairs, strict=True):
         yield Width(cell_ids=pair, half_width=_half_width(ratio, low, high), n=int(n))

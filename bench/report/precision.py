@@ -53,12 +53,12 @@ def note(view: View) -> PrecisionNote | None:
     seen = precision_reached(view.tables, view.sweep)
     if seen is None:
         return None
-    added = min(len(journal.added_rounds(view.folder)), len(view.sweep.rounds))
+    least = min(view.sweep.config["protocol"]["rounds"], len(view.sweep.rounds))
     lines = [_line(view, seen, width) for width in seen.too_wide[:_MOST_LINES]]
     return PrecisionNote(
         target=fmt.percent_asked(seen.target),
-        least=len(view.sweep.rounds) - added,
-        added=added,
+        least=least,
+        added=len(view.sweep.rounds) - least,
         summary=_summary(view, seen),
         too_wide=lines,
         left_out=len(seen.too_wide) - len(lines),

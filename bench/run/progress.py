@@ -177,19 +177,21 @@ def run_text(event: Event, name_width: int = 0) -> str:
 
 def added_text(event: Event) -> str:
     """An added round, such as ``r6: round 7 of at most 30, 2 of 9 wider than 2%, widest: keras fused cpu b8 3.1%``."""
-    round_, most = event.get("round"), event.get("max_rounds")
-    names = [str(CellName.of(cell_id)) for cell_id in event.get("widest") or ()]
-    width = event.get("half_width")
-    bound = f" of at most {most}" if most else ""
-    reached = "no interval yet" if width is None else percent_text(width)
-    asked, wide = percent_text(event.get("precision", 0.0)), f"{event.get('too_wide')} of {event.get('judged')}"
-    number = f"r{round_}: round {round_ + 1}{bound}" if isinstance(round_, int) else "a round more"
-    return f"{number}, {wide} wider than {asked}, widest: {' : '.join(names)} {reached}"
+    try:
+        names = " : ".join(str(CellName.of(cell_id)) for cell_id in event["widest"])
+        bound = f" of at most {event['max_rounds']}" if event.get("max_rounds") else ""
+        reached = "no interval yet" if event["half_width"] is None else percent_text(event["half_width"])
+        wide = f"{event['too_wide']} of {event['judged']} wider than {100 * event['precision']:g}%"
+        return f"r{event['round']}: round {event['round'] + 1}{bound}, {wide}, widest: {names} {reached}"
+    except (KeyError, TypeError):  # written by another version: that there is a round more is all we know
+        return "a round more"
 
 
 def percent_text(fraction: float) -> str:
-    """A precision in whole and tenths of per cent, rounded up as the report does, such as ``3.1%``."""
-    return f"{math.ceil(1000 * fraction - 1e-9) / 10:g}%"
+    """The half-width of an interval in two digits, rounded up as the report does, such as ``3.1%``."""
+    percent = 100 * fraction
+    decimals = max(0, 1 - math.floor(math.log10(percent))) if percent > 0 else 0
+    return f"{math.ceil(percent * 10**decimals - 1e-9) / 10**decimals:.{decimals}f}%"
 
 
 def unavailable_line(cells: Counter[tuple[str, str]]) -> str:

@@ -124,3 +124,24 @@ def test_report_rebuilds_the_same_bytes(
     rebuilt = run(swept[0], "bench", "report")
     assert rebuilt.returncode == 0, rebuilt.stderr
     assert sweep.report_html.read_bytes() == before
+
+
+def test_a_sweep_that_adds_rounds_says_what_ended_them_and_is_no_failure(tmp_path: Path) -> None:
+    # No machine knows ten runs of this to 0.01 %.
+    asked = ("protocol=rigorous", "protocol.precision=0.0001", "protocol.max_rounds=11")
+    settings = [setting for setting in (*TINY, *QUICK) if not setting.startswith("protocol.rounds")]
+    finished = run(tmp_path, "bench", "sweep", *asked, *settings, "batch_size=32", "protocol.memory=false")
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    folder = SweepFolder((tmp_path / "results" / "latest").resolve())
+    assert "r10: round 11 of at most 11, 1 of 1 wider than 0.01%, widest: reference eager cpu b" in finished.stdout
+    assert "Not reached by 1 of 1 cells when protocol.max_rounds=11 ended the rounds" in " ".join(
+        finished.stdout.split()
+    )
+    rounds = read_sweep(folder).rounds
+    assert len(rounds) == 11
+    assert rounds == shuffled_rounds(rounds[0], 11, 0)
+    assert {(event["event"], event.get("stopped")) for event in _journal(folder)[-1:]} == {
+        ("sweep_finished", "max_rounds")
+    }
+    assert len(read_results(folder)) == 11
+    assert "ended the rounds" in folder.report_md.read_text()

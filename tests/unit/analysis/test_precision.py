@@ -63,6 +63,16 @@ def test_comparisons_are_the_pairs_of_the_table_and_what_a_verdict_states(tables
     # The pair of batch 64 lacks a side.
     assert not any(id_of(tables, "pytorch", 64) in pair for pair in judged)
     assert seen.too_wide[0].n == 10
+    assert len(judged) == len(seen.widths)
+
+
+def test_a_narrow_ratio_rests_though_one_of_its_cells_runs(tables: Tables) -> None:
+    """The pair of batch 32 shares no cell with what is wide; the winner's partner does not come along for its sake."""
+    winner, partner = id_of(tables, "pytorch", 32), id_of(tables, "keras", 32)
+    other = id_of(tables, "pytorch", 8)
+    seen = Precision(target=0.02, of=COMPARISONS, widths=(Width(cell_ids=(winner, other), half_width=0.1, n=10),))
+    assert cells_to_add(seen, tables, []) == {winner, other}
+    assert partner in cells_to_add(replace(seen, of="cells"), tables, [])
 
 
 def test_a_wide_cell_brings_the_cell_it_is_compared_with(tables: Tables) -> None:

@@ -139,3 +139,23 @@ def test_wall_time_is_told_as_people_say_it(seconds: float | None, shown: str) -
 def test_a_tiny_share_is_not_rounded_to_nothing() -> None:
     assert fmt.percent(0.0002) == "< 0.1%"
     assert fmt.percent(0.0) == "0%"
+
+
+@pytest.mark.parametrize(
+    ("fraction", "text"),
+    [
+        (0.02, "2.0%"),
+        (0.0201, "2.1%"),
+        (0.0196, "2.0%"),
+        (0.2601, "27%"),
+        (0.00123, "0.13%"),
+        (1.5, "150%"),
+        (0.0, "0%"),
+    ],
+)
+def test_a_width_is_rounded_up_so_that_none_looks_narrower_than_it_is(fraction: float, text: str) -> None:
+    assert fmt.percent_at_most(fraction) == text
+
+
+def test_a_fraction_that_was_chosen_is_as_short_as_it_is() -> None:
+    assert [fmt.percent_asked(f) for f in (0.02, 0.015, 0.1, 0.07)] == ["2%", "1.5%", "10%", "7%"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench.run.progress import Progress, duration_text, eta_text, rate_text
+from bench.run.progress import Progress, added_text, duration_text, eta_text, percent_text, rate_text
 from bench.store import journal
 from bench.store.layout import SweepFolder
 
@@ -79,6 +79,50 @@ def test_the_last_run_leaves_no_time(folder: SweepFolder) -> None:
     with Progress(folder, 1, console, poll_s=NEVER_S):
         finish(folder)
     assert text_of(console) == "[1/1] r0 pytorch eager cpu b32  ok  1.2 s  214k samples/s\n"
+
+
+def add_round(folder: SweepFolder, round_: int, *cells: str, **told: object) -> None:
+    usual = {"too_wide": 1, "judged": 2, "widest": [CELL], "half_width": 0.0312, "precision": 0.02, "max_rounds": 30}
+    journal.append(folder, journal.ROUND_ADDED, round=round_, cells=list(cells), **(usual | told))
+
+
+def test_an_added_round_is_a_line_that_says_why_and_its_runs_count(folder: SweepFolder) -> None:
+    folder.sweep_json.write_text(json.dumps({"rounds": [[CELL, LONGER]]}))
+    console = plain()
+    with Progress(folder, 2, console, poll_s=NEVER_S):
+        finish(folder)
+        finish(folder, LONGER)
+        add_round(folder, 1, CELL)
+        finish(folder, round_=1)
+    lines = text_of(console).splitlines()
+    assert [line[:6] for line in lines] == ["[1/2] ", "[2/2] ", "r1: ro", "[3/3] "]
+    assert lines[2] == "r1: round 2 of at most 30, 1 of 2 wider than 2%, widest: pytorch eager cpu b32 3.2%"
+
+
+def test_the_time_left_counts_the_round_that_was_added(folder: SweepFolder) -> None:
+    folder.sweep_json.write_text(json.dumps({"rounds": [[CELL]]}))
+    console = terminal()
+    with Progress(folder, 1, console, poll_s=NEVER_S):
+        finish(folder)
+        add_round(folder, 1, CELL, LONGER)
+    assert "1/3" in text_of(console)
+    assert "ETA under 5 s" in text_of(console)
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        (
+            {"round": 9, "too_wide": 3, "judged": 4, "widest": [CELL, LONGER], "half_width": None, "precision": 0.015},
+            "r9: round 10, 3 of 4 wider than 1.5%, widest: pytorch eager cpu b32 : keras tensorflow compiled cpu b1024 "
+            "no interval yet",
+        ),
+        ({}, "a round more"),
+        ({"round": "x", "widest": 7, "half_width": "wide"}, "a round more"),
+    ],
+)
+def test_an_added_round_in_words_also_where_its_event_is_odd(event: dict[str, object], text: str) -> None:
+    assert added_text(event) == text
 
 
 def test_unavailable_cells_are_one_line_before_the_first_run(folder: SweepFolder) -> None:
@@ -205,3 +249,8 @@ def test_throughput_has_three_digits(rate: float | None, text: str) -> None:
 
 def test_durations_have_tenths() -> None:
     assert [duration_text(seconds) for seconds in (None, 0.04, 12.34)] == ["", "0.0 s", "12.3 s"]
+
+
+def test_half_widths_have_two_digits_and_are_rounded_up() -> None:
+    widths = (0.629, 0.02, 0.0201, 0.0005, 0.0, 1.2)
+    assert [percent_text(width) for width in widths] == ["63%", "2.0%", "2.1%", "0.050%", "0%", "120%"]
