@@ -72,20 +72,25 @@ def sentences(view: View, most: int) -> list[str]:
         return []
     lines = [f"Still too wide: {line.what} ±{line.half_width} ({line.n})" for line in found.too_wide[:most]]
     more = len(found.too_wide) + found.left_out - len(lines)
-    return [found.summary, *lines, *([f"Still too wide: {fmt.count(more)} more, in the report"] if more else [])]
+    return [
+        f"Precision: {found.summary}",
+        *lines,
+        *([f"Still too wide: {fmt.count(more)} more, in the report"] if more else []),
+    ]
 
 
 def _summary(view: View, seen: Precision) -> str:
     each = "every cell's speed" if seen.of == CELLS else "every ratio of speeds"
-    asked = f"Precision asked: ±{fmt.percent_asked(seen.target)} for {each}."
+    asked = f"±{fmt.percent_asked(seen.target)} was asked of {each}"
     if not seen.widths:
-        return f"{asked} There was nothing to judge."
+        return f"{asked}: there was nothing to judge."
+    widest = _line(view, seen, seen.widths[0])
+    named = f"the widest is {widest.what}, ±{widest.half_width} ({widest.n})"
     if seen.met:
-        rounds = fmt.plural(len(view.sweep.rounds), "round")
-        return f"{asked} Reached after {rounds}: the widest is {_widest(view, seen)}."
-    noun = "cells" if seen.of == CELLS else "ratios"
-    count = f"{fmt.count(len(seen.too_wide))} of {fmt.count(len(seen.widths))} {noun}"
-    return f"{asked} Not reached by {count}{_ended(view)}: the widest is {_widest(view, seen)}."
+        return f"{asked} and reached after {fmt.plural(len(view.sweep.rounds), 'round')}: {named}."
+    number = fmt.count(len(seen.too_wide))
+    count = f"{number} of {fmt.plural(len(seen.widths), 'cell' if seen.of == CELLS else 'ratio')}"
+    return f"{asked}; {count} remained wider{_ended(view)}: {named}."
 
 
 def _ended(view: View) -> str:
@@ -98,11 +103,6 @@ def _ended(view: View) -> str:
     bound = protocol.get(name) if isinstance(protocol, Mapping) else None
     set_to = "" if not isinstance(bound, int | float) else f"={fmt.setting(bound)}"
     return f" when protocol.{name}{set_to} ended the rounds"
-
-
-def _widest(view: View, seen: Precision) -> str:
-    line = _line(view, seen, seen.widths[0])
-    return f"{line.what}, ±{line.half_width} ({line.n})"
 
 
 def _line(view: View, seen: Precision, width: Width) -> WideLine:

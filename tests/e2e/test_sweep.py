@@ -134,7 +134,7 @@ def test_a_sweep_that_adds_rounds_says_what_ended_them_and_is_no_failure(tmp_pat
     assert finished.returncode == 0, finished.stdout + finished.stderr
     folder = SweepFolder((tmp_path / "results" / "latest").resolve())
     assert "r10: round 11 of at most 11, 1 of 1 wider than 0.01%, widest: reference eager cpu b" in finished.stdout
-    assert "Not reached by 1 of 1 cells when protocol.max_rounds=11 ended the rounds" in " ".join(
+    assert "1 of 1 cell remained wider when protocol.max_rounds=11 ended the rounds" in " ".join(
         finished.stdout.split()
     )
     rounds = read_sweep(folder).rounds

@@ -50,7 +50,7 @@ def test_a_target_that_was_met_names_the_widest(tmp_path: Path) -> None:
 def test_a_target_that_was_missed_names_the_bound_and_what_is_too_wide(missed: Scripted) -> None:
     found = note_of(missed.folder)
     assert (found.least, found.added) == (10, 1)
-    assert "Not reached by 1 of 4 cells when protocol.max_rounds=11 ended the rounds" in found.summary
+    assert "1 of 4 cells remained wider when protocol.max_rounds=11 ended the rounds" in found.summary
     assert ": the widest is Keras compiled at batch 8, ±" in found.summary
     (line,) = found.too_wide
     assert (line.what, line.n) == ("Keras compiled at batch 8", "11 runs")
@@ -62,7 +62,7 @@ def test_the_page_the_short_page_and_the_terminal_all_say_it(missed: Scripted) -
     html = read_html(missed.folder.report_html.read_text(encoding="utf-8"))
     repeats = next(text for tag, text in html.texts if tag == "dd" and "freshly shuffled order" in text)
     assert repeats.startswith("10 rounds, each over all cells")
-    assert "Then 1 more round, each of what was wider than ±2% " in repeats
+    assert "one at a time. Then 1 more round, each of what was wider than ±2% " in repeats
     assert said.summary in repeats
     line = f"{said.too_wide[0].what}: ±{said.too_wide[0].half_width} (11 runs)"
     assert ("li", line) in html.texts
@@ -72,13 +72,13 @@ def test_the_page_the_short_page_and_the_terminal_all_say_it(missed: Scripted) -
     console = Console(file=io.StringIO(), width=400)
     print_summary(missed.folder, console)
     assert isinstance(console.file, io.StringIO)
-    assert f"{said.summary}\nStill too wide: {said.too_wide[0].what} ±" in console.file.getvalue()
+    assert f"Precision: {said.summary}\nStill too wide: {said.too_wide[0].what} ±" in console.file.getvalue()
 
 
 def test_a_sweep_that_was_cut_says_so(tmp_path: Path) -> None:
     sweep = scripted(tmp_path, plan_of(8), noise=wide_at_8())
     sweep.run(most=11)
-    assert "Not reached by 1 of 2 cells, for the sweep was cut short: " in note_of(sweep.folder).summary
+    assert "1 of 2 cells remained wider, for the sweep was cut short: " in note_of(sweep.folder).summary
 
 
 def test_a_spent_budget_is_named(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_ratios_are_named_by_both_cells(tmp_path: Path) -> None:
     sweep = scripted(tmp_path, plan_of(8, max_rounds=10, precision_of="comparisons"), noise=wide_at_8())
     sweep.run()
     found = note_of(sweep.folder)
-    assert "±2% for every ratio of speeds. Not reached by 1 of 1 ratios" in found.summary
+    assert "±2% was asked of every ratio of speeds; 1 of 1 ratio remained wider" in found.summary
     assert (found.too_wide[0].what, found.too_wide[0].n) == (
         "PyTorch compiled at batch 8 : Keras compiled at batch 8",
         "10 rounds",
