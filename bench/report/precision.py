@@ -53,7 +53,7 @@ def note(view: View) -> PrecisionNote | None:
     seen = precision_reached(view.tables, view.sweep)
     if seen is None:
         return None
-    least = min(view.sweep.config["protocol"]["rounds"], len(view.sweep.rounds))
+    least = _least(view)
     lines = [_line(view, seen, width) for width in seen.too_wide[:_MOST_LINES]]
     return PrecisionNote(
         target=fmt.percent_asked(seen.target),
@@ -63,6 +63,12 @@ def note(view: View) -> PrecisionNote | None:
         too_wide=lines,
         left_out=len(seen.too_wide) - len(lines),
     )
+
+
+def _least(view: View) -> int:
+    """Rounds that were planned: what the journal announced on top of them may be lost, what was asked is not."""
+    asked, done = view.sweep.config["protocol"].get("rounds"), len(view.sweep.rounds)
+    return min(asked, done) if isinstance(asked, int) else done
 
 
 def sentences(view: View, most: int) -> list[str]:

@@ -42,9 +42,7 @@ def test_a_target_that_was_met_names_the_widest(tmp_path: Path) -> None:
     sweep.run()
     found = note_of(sweep.folder)
     assert (found.least, found.added, found.too_wide) == (10, 0, [])
-    assert found.summary.startswith(
-        "Precision asked: ±2% for every cell's speed. Reached after 10 rounds: the widest is "
-    )
+    assert found.summary.startswith("±2% was asked of every cell's speed and reached after 10 rounds: the widest is ")
 
 
 def test_a_target_that_was_missed_names_the_bound_and_what_is_too_wide(missed: Scripted) -> None:
