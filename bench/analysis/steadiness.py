@@ -9,7 +9,7 @@ slowed down where one was faster, and without steady state where it held for les
 had been there before.
 
 One thing is judged more mildly than there: what leaves the level for at most ``DISTURBED`` of the epochs, and comes
-back or is at the end, is the machine's doing. Other processes interrupt one run in three on a shared machine, and the
+back or is at the end, is the machine's doing. On a shared machine many a run is interrupted by other processes, and the
 median over epochs that the run is worth outlives it.
 """
 

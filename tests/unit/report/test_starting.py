@@ -21,13 +21,18 @@ from tests.synthetic import make_sweep
 from tests.synthetic_run import PACES, Pace
 from tests.unit.report.conftest import look_at
 
-LATE = {"verdict": "later", "after_steps": 410.0, "after_epochs": 12.8125, "after_s": 6.123}
+LATE = {"verdict": "later", "after_steps": 410.0, "after_epochs": 12.8125, "after_s": 6.123, "unsteady": 0}
 WITHOUT_INTERVAL = {"after_steps_low": float("nan"), "after_steps_high": float("nan")}
 
 
 def sweep(path: Path, **recipe: Any) -> View:
     usual: dict[str, Any] = dict(batch_sizes=(1, 32, "full"), devices=("cpu",), loops=("idiomatic", "eager", "fused"))
     return look_at(make_sweep(path / "s", failures=False, **(usual | recipe)))
+
+
+def test_a_pay_off_from_an_unsteady_run_is_marked() -> None:
+    rows = {"cold": LATE | WITHOUT_INTERVAL | {"unsteady": 1}}
+    assert starting.pays_off("it", rows).endswith("†")
 
 
 @pytest.fixture(scope="module")
