@@ -362,7 +362,9 @@ CROSSINGS = (
     Column("at_batch_size_high", "float64", "samples", "upper end of its interval; measured: a batch size after it"),
     Column("at_smallest", "str", "", "faster, slower, tie or inconclusive: the curve at the smallest, not the other"),
     Column("at_largest", "str", "", "the same at the largest"),
-    Column("dispatch_ratio", "float64", "", "the curve's dispatch_us over the other's, where the model fits both"),
+    Column(
+        "dispatch_ratio", "float64", "", "the curve's dispatch_us over the other's; null where one has none or may be 0"
+    ),
     Column("dispatch_ratio_low", "float64", "", "lower end of its 95 % interval; it takes 3 rounds"),
     Column("dispatch_ratio_high", "float64", "", "upper end of its 95 % interval"),
     Column("rate_ratio", "float64", "", "the same of asymptotic_samples_per_s"),

@@ -1,4 +1,4 @@
-"""At which batch size two curves change places: the faster up to there is the slower from there on.
+"""At which batch size two curves change places: the faster below it is the slower above it.
 
 Any two curves of one workload and setting are weighed. Where the step-time model fits both, they cross where their
 lines do, B = (t0' - t0) / (1/r - 1/r'). The interval holds every batch size at which the two modelled step times cannot
@@ -166,7 +166,7 @@ class Pairs:
 def crossings(pairs: Pairs) -> tuple[Crossings, NDArray[np.str_]]:
     """Where the curves of each pair cross, and what says so: the ``model`` or what was ``measured``."""
     by_model, by_measure = _by_model(pairs), _by_measure(pairs)
-    modelled = pairs.modelled & ~_contradicted(pairs, by_model)
+    modelled = pairs.modelled & ~_contradicted(pairs)
     chosen = {
         name: np.where(modelled, getattr(by_model, name), getattr(by_measure, name))
         for name in Crossings.__dataclass_fields__
@@ -275,13 +275,14 @@ def _joined(sizes: IntArray, shown: FloatArray, low: FloatArray, high: FloatArra
         inside = ~np.isnan(lead) & (sizes >= low[pair]) & (sizes <= high[pair])
         at, y = x[inside], lead[inside]
         change = np.flatnonzero(y[:-1] * y[1:] <= 0)
-        if len(change) and y[change[0]] != y[change[0] + 1]:
+        if len(change):
             k = change[0]
-            found[pair] = np.exp(at[k] - y[k] * (at[k + 1] - at[k]) / (y[k + 1] - y[k]))
+            share = y[k] / (y[k] - y[k + 1]) if y[k] else 0.0
+            found[pair] = np.exp(at[k] + share * (at[k + 1] - at[k]))
     return found
 
 
-def _contradicted(pairs: Pairs, by_model: Crossings) -> NDArray[np.bool_]:
+def _contradicted(pairs: Pairs) -> NDArray[np.bool_]:
     """Where at some batch size the lines say that one is faster and the runs that the other is."""
     rows = np.where(pairs.common & pairs.modelled[:, None], pairs.curves.rows[pairs.one], np.nan)
     model, measure = pairs.lead_at(rows).sign, pairs.measured_lead().sign
@@ -340,7 +341,7 @@ def _size_at(sizes: IntArray, common: NDArray[np.bool_], *, last: bool) -> Any:
 
 
 def _ratios(pairs: Pairs) -> dict[str, FloatArray]:
-    """Dispatch costs and rates of the first over those of the other, where the model fits both."""
+    """Dispatch costs and rates of the first over those of the other, where the model fits both and both are above 0."""
     centre, shown, pulls = pairs.models.centre, pairs.models.shown, pairs.models.pulls
     n, columns = pairs.n, dict[str, FloatArray]()
     # A rate is the inverse of a slope: the other's slope stands above.
@@ -351,8 +352,11 @@ def _ratios(pairs: Pairs) -> dict[str, FloatArray]:
             ratio, middle = (getattr(lines, field)[above] / getattr(lines, field)[below] for lines in (shown, centre))
             top, bottom = (pulls[of, :, number] / getattr(centre, field)[of, None] for of in (above, below))
             half = np.where(n >= MIN_PAIRS, half_width(top - bottom, n), np.nan)
+            # As for a single term: what is uncertain by all of its size cannot be told from 0.
+            told = ~((half_width(top, n) >= 1) | (half_width(bottom, n) >= 1))
+            half = np.where(told, half, np.nan)
             ends = np.minimum(middle * np.exp(-half), ratio), np.maximum(middle * np.exp(half), ratio)
-        known = pairs.models.fits[above] & pairs.models.fits[below] & np.isfinite(ratio) & (ratio > 0)
+        known = pairs.models.fits[above] & pairs.models.fits[below] & told & np.isfinite(ratio) & (ratio > 0)
         for column, value in zip((name, f"{name}_low", f"{name}_high"), (ratio, *ends), strict=True):
             columns[column] = np.where(known & np.isfinite(value), value, np.nan)
     return columns

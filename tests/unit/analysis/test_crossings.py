@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bench.analysis.crossings import AGAIN, CROSSES, MEASURED, MODEL, NOWHERE, Pairs, crossings, crossings_table
-from bench.analysis.curves import Curves
+from bench.analysis.curves import CURVE, Curves
 from bench.analysis.models import fit_models
 from bench.analysis.tables import build_tables
 from tests.synthetic import make_sweep
@@ -109,6 +109,22 @@ def test_curves_without_a_batch_size_in_common_are_not_weighed() -> None:
     row = table(Curves(names=both.names, sizes=both.sizes, rows=both.rows, logs=logs)).iloc[0]
     assert (row["verdict"], row["reason"]) == ("inconclusive", "no batch size was measured for both")
     assert pd.isna(row["smallest_batch_size"])
+
+
+def test_flat_curves_have_a_ratio_of_dispatch_and_none_of_rates() -> None:
+    noise = noisy(np.random.default_rng(1), 2, rounds=5)
+    row = crossing((400.0, 1e-5), (100.0, 1e-6), noise)
+    assert row["verdict"] == NOWHERE
+    assert row["dispatch_ratio_low"] < 4 < row["dispatch_ratio_high"]
+    assert row[["rate_ratio", "rate_ratio_low", "rate_ratio_high"]].isna().all()
+
+
+def test_two_devices_of_one_loop_are_weighed_too() -> None:
+    both = curves([(20.0, 1.0), (80.0, 0.1)])
+    places = pd.DataFrame([["pytorch", "", "fused", device, "w", "s"] for device in ("cpu", "gpu")], columns=CURVE)
+    row = table(Curves(names=places, sizes=both.sizes, rows=both.rows, logs=both.logs)).iloc[0]
+    assert (row["device"], row["other_device"], row["at_smallest"]) == ("cpu", "gpu", "faster")
+    assert row["at_batch_size"] == pytest.approx(60 / 0.9)
 
 
 @settings(max_examples=30)

@@ -77,6 +77,20 @@ def test_loops_that_one_framework_lacks_meet_each_other(view: View) -> None:
     assert loops == [("eager", "compiled"), ("idiomatic", "idiomatic")]
 
 
+def test_a_loop_on_two_devices_is_told_with_its_devices(seen: View) -> None:
+    cell, models = seen.cells.iloc[0], seen.tables.models
+    devices = pd.concat([models, models.assign(device="gpu")])
+    row = pair(
+        workload=cell["workload"], setting=cell["setting"], other_framework="pytorch", other_backend=None,
+        other_device="gpu", at_smallest="faster",
+    )  # fmt: skip
+    tables = dataclasses.replace(seen.tables, models=devices, crossings=pd.DataFrame([row]))
+    both = dataclasses.replace(seen, tables=tables)
+    (asked,) = step_model.asked_for(both)
+    said = "PyTorch fused (CPU) is the faster below batch 34 (33 to 35), PyTorch fused (GPU) above it."
+    assert step_model.said_of(both, asked) == said
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
