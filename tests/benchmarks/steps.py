@@ -47,10 +47,13 @@ def main(arguments: Sequence[str]) -> int:
         part, code = measure(framework, backend, question, for_pytest)
         failed |= code not in (0, NOTHING_COLLECTED)
         parts += [part] if part else []
+    if not parts:
+        print("Nothing was measured.")
+        return 1
     asked.json.parent.mkdir(parents=True, exist_ok=True)
     asked.json.write_text(json.dumps(merge(parts) | {"bench": _source()}, indent=4))
     _show(asked.json)
-    return 1 if failed or not parts else 0
+    return 1 if failed else 0
 
 
 def _parser() -> argparse.ArgumentParser:
