@@ -134,7 +134,7 @@ class View:
 def view_of(folder: SweepFolder, sweep: SweepRecord, tables: Tables, verdict: Verdict) -> View:
     """The tables with the labels that figures and pages use."""
     plans = {planned.id: planned.cell for planned in sweep.cells}
-    cells = labelled(tables.cells, plans)
+    cells = with_labels(tables.cells, plans)
     labels = cells[["cell_id", "family", "panel"]].drop_duplicates("cell_id")
     runs = tables.runs.merge(labels, on="cell_id", how="left", validate="many_to_one")
     runs["measured"] = runs["status"].astype(str).isin(_MEASURED)
@@ -206,18 +206,18 @@ def _threads(cell: dict[str, Any]) -> str:
     return fmt.plural(cell["protocol"]["threads"], "thread")
 
 
-def labelled(cells: pd.DataFrame, plans: dict[str, dict[str, Any]]) -> pd.DataFrame:
+def with_labels(cells: pd.DataFrame, plans: dict[str, dict[str, Any]]) -> pd.DataFrame:
     """The cells with ``family``, ``panel``, ``measured`` and ``reliable``, see ``View``."""
     settings = _varying_settings(plans)
-    named = cells.copy()
-    named["family"] = [family_of(row).label for _, row in cells.iterrows()]
-    named["panel"] = [
+    labelled = cells.copy()
+    labelled["family"] = [family_of(row).label for _, row in cells.iterrows()]
+    labelled["panel"] = [
         " · ".join([device_label(str(device)), *settings.get(str(cell_id), [])])
         for cell_id, device in zip(cells["cell_id"], cells["device"], strict=True)
     ]
-    named["measured"] = cells["samples_per_s"].notna()
-    named["reliable"] = reaches_reliably(cells) & cells["time_to_target_s"].notna()
-    return named
+    labelled["measured"] = cells["samples_per_s"].notna()
+    labelled["reliable"] = reaches_reliably(cells) & cells["time_to_target_s"].notna()
+    return labelled
 
 
 def _varying_settings(plans: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
