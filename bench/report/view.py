@@ -139,7 +139,7 @@ class View:
 
 def view_of(folder: SweepFolder, sweep: SweepRecord, tables: Tables, verdict: Verdict) -> View:
     """The tables with the labels that figures and pages use."""
-    cells = labelled(tables.cells, _plans(sweep))
+    cells = with_labels(tables.cells, _plans(sweep))
     labels = cells[["cell_id", "family", "panel"]].drop_duplicates("cell_id")
     runs = tables.runs.merge(labels, on="cell_id", how="left", validate="many_to_one")
     runs["unsteady"] = runs["steadiness"].isin(UNSTEADY)
@@ -216,19 +216,19 @@ def _threads(cell: dict[str, Any]) -> str:
     return fmt.plural(cell["protocol"]["threads"], "thread")
 
 
-def labelled(cells: pd.DataFrame, plans: dict[str, dict[str, Any]]) -> pd.DataFrame:
+def with_labels(cells: pd.DataFrame, plans: dict[str, dict[str, Any]]) -> pd.DataFrame:
     """The cells with ``family``, ``panel``, ``measured`` and ``reliable``, see ``View``."""
     settings = _varying_settings(plans)
-    named = cells.copy()
-    named["family"] = [family_of(row).label for _, row in cells.iterrows()]
-    named["panel"] = [
+    labelled = cells.copy()
+    labelled["family"] = [family_of(row).label for _, row in cells.iterrows()]
+    labelled["panel"] = [
         " · ".join([device_label(str(device)), *settings.get(str(cell_id), [])])
         for cell_id, device in zip(cells["cell_id"], cells["device"], strict=True)
     ]
-    named["measured"] = cells["samples_per_s"].notna()
-    named["unsteady"] = cells["n_unsteady"] > 0
-    named["reliable"] = reaches_reliably(cells) & cells["time_to_target_s"].notna()
-    return named
+    labelled["measured"] = cells["samples_per_s"].notna()
+    labelled["unsteady"] = cells["n_unsteady"] > 0
+    labelled["reliable"] = reaches_reliably(cells) & cells["time_to_target_s"].notna()
+    return labelled
 
 
 def _varying_settings(plans: dict[str, dict[str, Any]]) -> dict[str, list[str]]:

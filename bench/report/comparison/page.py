@@ -51,7 +51,6 @@ class Count:
     tie: int
     inconclusive: int
     without: int
-    regressions: int
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,6 @@ def _count(view: CompareView, letter: str) -> Count:
         tie=n[TIE],
         inconclusive=n[INCONCLUSIVE],
         without=int(cells["verdict"].isna().sum()),
-        regressions=int(cells["regression"].sum()),
     )
 
 

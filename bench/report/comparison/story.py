@@ -82,7 +82,14 @@ def _cells(number: int) -> str:
 
 
 def _whose(view: CompareView, row: pd.Series[Any]) -> str:
-    return f"{row['sweep']}: " if view.several else ""
+    """What tells a cell from its likes: the sweep and the setting, where there are several."""
+    parts = [*([str(row["sweep"])] if view.several else []), *([setting] if (setting := _setting(row)) else [])]
+    return f"{', '.join(parts)}: " if parts else ""
+
+
+def _setting(row: pd.Series[Any]) -> str:
+    """What the sweep varies beyond loop, device and batch size: ``lr=0.1``."""
+    return str(row["panel"]).partition(" · ")[2]
 
 
 def _ratio(row: pd.Series[Any]) -> str:
@@ -109,10 +116,12 @@ def _best(view: CompareView, letter: str) -> str:
 
 def _where(view: CompareView, letter: str, best: Best) -> str:
     cells = view.of(letter)
-    at, at_base = (cell_label(cells[cells["cell_id"] == id_].iloc[0]) for id_ in (best.cell_id, best.cell_id_base))
+    rows = [cells[cells["cell_id"] == id_].iloc[0] for id_ in (best.cell_id, best.cell_id_base)]
+    at, at_base = map(cell_label, rows)
+    setting = f" ({_setting(rows[0])})" if _setting(rows[0]) else ""
     if at == at_base:
-        return f"both at their best with {at}"
-    return f"each at its best: {at} in {letter}, {at_base} in {view.across.base.letter}"
+        return f"both at their best with {at}{setting}"
+    return f"each at its best: {at} in {letter}, {at_base} in {view.across.base.letter}{setting}"
 
 
 def _won_and_lost(cells: pd.DataFrame) -> str:
@@ -125,7 +134,7 @@ def _won_and_lost(cells: pd.DataFrame) -> str:
 
 def _counts(view: CompareView, cells: pd.DataFrame) -> str:
     """The cells that were neither won nor lost, and how far the ratios lie apart."""
-    words = {TIE: f"equal within {view.margin}", INCONCLUSIVE: "undecided"}
+    words = {TIE: f"equal within {view.margin}", INCONCLUSIVE: INCONCLUSIVE}
     numbers = {text: int((cells["verdict"] == word).sum()) for word, text in words.items()}
     numbers["without a verdict for want of runs"] = int(cells["verdict"].isna().sum())
     parts = [f"{n} {'is' if n == 1 else 'are'} {text}" for text, n in numbers.items() if n]

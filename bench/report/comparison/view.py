@@ -11,7 +11,7 @@ import pandas as pd
 from bench.analysis.across.align import DIFFERING, Side
 from bench.analysis.across.tables import Across
 from bench.report import format as fmt
-from bench.report.view import Panel, device_label, family_of, labelled
+from bench.report.view import Panel, device_label, family_of, with_labels
 
 _NAME_LENGTH = 30
 
@@ -73,7 +73,7 @@ def view_of(across: Across, *, asked: bool) -> CompareView:
     shared = set(across.cells["cell_id"])
     plans = {planned.id: planned.cell for planned in across.base.sweep.cells if planned.id in shared}
     base = across.base.cells
-    names = labelled(base[base["cell_id"].isin(shared)], plans)[["cell_id", "family", "panel"]]
+    names = with_labels(base[base["cell_id"].isin(shared)], plans)[["cell_id", "family", "panel"]]
     cells = across.cells.merge(names, on="cell_id", how="left", validate="many_to_one")
     return CompareView(across, cells, asked)
 

@@ -144,6 +144,17 @@ def test_several_sweeps_each_have_their_verdict(sweeps: list[SweepFolder], tmp_p
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_settings_that_a_sweep_varies_are_named(tmp_path: Path) -> None:
+    varied = SMALL | {"learning_rates": (0.1, 0.001), "batch_sizes": (64,), "frameworks": ("pytorch",)}
+    sweeps = [make_sweep(tmp_path / "old", **varied), make_sweep(tmp_path / "new", **(varied | {"paces": SLOWED}))]
+    _, folder = build_comparison(sweeps)
+    text = folder.markdown.read_text(encoding="utf-8")
+    assert "proven in 2 of 2 cells: " in text
+    assert "lr=0.1: PyTorch eager on the CPU at batch 64, 0.8" in text
+    assert "| PyTorch eager | CPU · lr=0.001 | 64 | 0.8" in text
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_what_differs_is_shown_and_what_does_not_is_counted(sweeps: list[SweepFolder], tmp_path: Path) -> None:
     copy = SweepFolder(tmp_path / "newer")
     shutil.copytree(sweeps[1].path, copy.path)
