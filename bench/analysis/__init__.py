@@ -5,7 +5,8 @@
 rounds or, of two sweeps, as two samples, and there is one rule for what is faster, slower, a tie or inconclusive.
 ``noise`` says how far the machine alone may be behind a difference, and keeps its controls out of all else.
 ``curves`` are step times over batch sizes, ``models`` their dispatch costs and rates, ``crossings`` where two of them
-change places.
+change places. ``steadiness`` says whether a run had settled and what of it counts, by ``changepoints``.
 ``precision`` says how wide the intervals are against what was asked, and which cells another round needs.
 ``convergence`` says when a target was reached; ``verdict`` who won, by how much, and who tied.
+``across`` weighs whole sweeps against each other; ``benchmarks`` makes files of pytest-benchmark of one.
 """

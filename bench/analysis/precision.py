@@ -101,7 +101,7 @@ def cells_to_add(precision: Precision, tables: Tables, planned: Sequence[Planned
     """
     wide = {cell_id for width in precision.too_wide for cell_id in width.cell_ids}
     pairs = [*(_paired(tables.comparisons) if precision.of == CELLS else ()), *_controls(planned)]
-    measured = _measured(tables.cells)
+    measured = _measured(tables.every_cell)
     return {cell_id for pair in pairs if wide & set(pair) for cell_id in pair if cell_id in measured} | wide
 
 

@@ -34,8 +34,8 @@ class Side:
         sweep: its own record.
         cells: its cells table.
         runs: its runs table.
-        noise: its noise table, empty where there is none.
-        models: its table of step-time models, empty where there is none.
+        noise: its noise table.
+        models: its table of step-time models.
         plans: its planned cells by their id, without the controls, which are no cells of their own.
     """
 
@@ -76,14 +76,14 @@ def read_side(letter: str, folder: SweepFolder) -> Side:
     """
     sweep, tables = read_sweep(folder), build_tables(folder)
     cells = {planned.id: read_cell(planned) for planned in sweep.cells}
-    plans = {id_: cell for id_, cell in cells.items() if not getattr(cell, "control", False)}
+    plans = {id_: cell for id_, cell in cells.items() if not cell.control}
     return Side(
         letter=letter,
         sweep=sweep,
         cells=tables.cells,
         runs=tables.runs,
-        noise=getattr(tables, "noise", pd.DataFrame()),
-        models=getattr(tables, "models", pd.DataFrame()),
+        noise=tables.noise,
+        models=tables.models,
         plans=plans,
     )
 
