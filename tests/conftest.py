@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ settings.load_profile("repeatable")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Settles the folder before xdist starts its workers, which inherit the variable that names it."""
+    # Inductor's wrapper around its kernels takes longer to compile than they do; here nothing depends on its speed.
+    os.environ.setdefault("AOT_INDUCTOR_COMPILE_WRAPPER_OPT_LEVEL", "O0")
     stack = ExitStack()
     stack.enter_context(kept_for_this_session())
     config.add_cleanup(stack.close)

@@ -6,10 +6,9 @@ Why not before the tenth round: an interval that is looked at after every round,
 is narrow more often than it should be, because the runs that happened to agree stop first. The rule is Chow and
 Robbins' (1965, Annals of Mathematical Statistics 36, 457-462): stop at the first n at which the interval fits; its
 coverage is right only as the target shrinks. Simulated with 95 % intervals and looks after every round
-(``python -m tests.benchmarks.precision``), it falls to 92 % where looks begin at 5 runs and stays above 93 % from 10
-on. Ending by ``max_rounds`` or ``budget_s`` does no such harm, for neither looks at the data. Other tools avoid the
-question: pyperf runs a fixed number of processes and nanobench a fixed number of epochs; both only warn of a wide
-spread.
+(``make bench-precision``), it falls to 91 % where looks begin at 5 runs and stays above 92 % from 10 on. Ending by
+``max_rounds`` or ``budget_s`` does no such harm, for neither looks at the data. Other tools avoid the question: pyperf
+runs a fixed number of processes and nanobench a fixed number of epochs; both only warn of a wide spread.
 """
 
 from __future__ import annotations

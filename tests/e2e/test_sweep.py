@@ -133,7 +133,16 @@ def test_a_sweep_that_adds_rounds_says_what_ended_them_and_is_no_failure(tmp_pat
     # No machine knows ten runs of this to 0.01 %.
     asked = ("protocol=rigorous", "protocol.precision=0.0001", "protocol.max_rounds=11")
     settings = [setting for setting in (*TINY, *QUICK) if not setting.startswith("protocol.rounds")]
-    finished = run(tmp_path, "bench", "sweep", *asked, *settings, "batch_size=32", "protocol.memory=false")
+    finished = run(
+        tmp_path,
+        "bench",
+        "sweep",
+        *asked,
+        *settings,
+        "batch_size=32",
+        "protocol.memory=false",
+        "protocol.control=false",
+    )
     assert finished.returncode == 0, finished.stdout + finished.stderr
     folder = SweepFolder((tmp_path / "results" / "latest").resolve())
     assert "r10: round 11 of at most 11, 1 of 1 wider than 0.01%, widest: reference eager cpu b" in finished.stdout

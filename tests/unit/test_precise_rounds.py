@@ -61,7 +61,7 @@ def test_what_is_too_wide_runs_again_with_its_partner_and_the_rest_does_not(tmp_
 
 
 def test_rounds_end_as_soon_as_the_last_cell_is_precise(tmp_path: Path) -> None:
-    sweep = scripted(tmp_path, plan_of(8, 32, max_rounds=20), noise=noisy_at(8, noise=0.03))
+    sweep = scripted(tmp_path, plan_of(8, 32, max_rounds=20), noise=noisy_at(8, noise=0.025))
     assert sweep.run().stopped is Stopped.PRECISE
     assert 10 < len(sweep.launched) < 20
     seen = precision_reached(tables_of(sweep), read_sweep(sweep.folder))

@@ -1,6 +1,7 @@
 """A sweep as a file of pytest-benchmark, and back: its arithmetic, its own command, every timing to the last bit."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -68,7 +69,9 @@ def test_a_file_has_what_pytest_benchmark_writes(exported: tuple[SweepFolder, Pl
     test.write_text("def test_one(benchmark):\n    benchmark.pedantic(int, rounds=3)\n")
     path = tmp_path / "theirs.json"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test.name, f"--benchmark-json={path}"]
-    subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
+    # In a process that takes itself for a worker of pytest-xdist it would time nothing.
+    alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, env=alone)
     theirs, ours = json.loads(path.read_text()), exported[1]
     assert ours.keys() - theirs.keys() == {"bench"}
     assert theirs.keys() <= ours.keys()
