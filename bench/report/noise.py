@@ -13,7 +13,7 @@ from bench.analysis.compare import TIE_MARGIN
 from bench.report import format as fmt
 from bench.report.figures.base import floats
 from bench.report.figures.datatables import size_of
-from bench.report.view import View, device_label, family_of, framework_label
+from bench.report.view import View, family_of
 
 Row = dict[Any, Any]
 """A row of the noise table."""
@@ -79,17 +79,17 @@ def disturbed(view: View) -> str:
 
 
 def same_cell(view: View) -> str:
-    """What the same cell gave under two names, and what cannot be told apart therefore."""
+    """What the same cell gave under two names, and what it would show: other cells may scatter less or more."""
     rows = noise.controls_of(view.tables.noise).to_dict("records")
     measured = [row for row in rows if row["n"] > 0]
     if not rows:
         return _NO_CONTROL
     if not measured:
         return "No control was measured in any round, so nothing says how far two measurements of the same lie apart."
-    apart = fmt.listed([f"{_apart(row)} apart for {_side(row, rows)}" for row in measured])
-    floors = [row["floor"] for row in measured if not fmt.is_missing(row["floor"])]
-    so = f", so nothing below {fmt.percent(max(floors) - 1)} can be told apart here" if floors else ""
-    return f"The same cell under two names: {apart}{so}."
+    apart = fmt.listed([f"{_apart(row)} apart for {control_label(view, row)}" for row in measured])
+    floors = [fmt.percent(row["floor"] - 1) for row in measured if not fmt.is_missing(row["floor"])]
+    so = f" Between cells that scatter as these do, less than {fmt.listed(floors)} is noise." if floors else ""
+    return f"The same cell under two names: {apart}.{so}"
 
 
 def control_label(view: View, row: Row) -> str:
@@ -97,12 +97,6 @@ def control_label(view: View, row: Row) -> str:
     cell = view.cells[view.cells["cell_id"] == row["cell_id"]].iloc[0]
     device = f" · {cell['panel']}" if view.cells["panel"].nunique() > 1 else ""
     return f"{family_of(cell).label} at batch {size_of(cell)}{device}"
-
-
-def _side(row: Row, rows: Sequence[Row]) -> str:
-    backend = None if fmt.is_missing(row["backend"]) else str(row["backend"])
-    name = framework_label(str(row["framework"]), backend)
-    return f"{name} on {device_label(str(row['device']))}" if len({r["device"] for r in rows}) > 1 else name
 
 
 def _apart(row: Row) -> str:

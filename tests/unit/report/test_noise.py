@@ -48,9 +48,10 @@ def disturbed(tmp_path_factory: pytest.TempPathFactory) -> View:
 def test_the_same_cell_under_two_names_in_one_sentence(quiet: View) -> None:
     said = noise.same_cell(quiet)
     assert said.startswith("The same cell under two names: ")
-    assert " apart for PyTorch and " in said
-    assert " apart for Keras, so nothing below " in said
-    assert said.endswith("% can be told apart here.")
+    assert " apart for PyTorch " in said
+    assert " apart for Keras " in said
+    assert " Between cells that scatter as these do, less than " in said
+    assert said.endswith("% is noise.")
 
 
 def test_without_a_control_it_says_that_nothing_is_known(view: View) -> None:
@@ -60,8 +61,8 @@ def test_without_a_control_it_says_that_nothing_is_known(view: View) -> None:
 
 def test_too_few_rounds_have_a_distance_and_no_bound(tmp_path: Path) -> None:
     said = noise.same_cell(look_at(made(tmp_path, rounds=2)))
-    assert "(2 rounds, no interval) apart for PyTorch" in said
-    assert "told apart" not in said
+    assert "(2 rounds, no interval) apart for PyTorch " in said
+    assert "is noise" not in said
 
 
 def test_a_quiet_machine_is_no_news_to_verdict_and_terminal(quiet: View) -> None:
