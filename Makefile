@@ -91,7 +91,7 @@ bench-aa: venv ## real false alarms: one cell against itself, 200 times (ten min
 	@$(BIN)/python -m tests.benchmarks.real_aa $(ARGS)
 
 .PHONY: bench-planted
-bench-planted: venv ## real slowdowns of 5 % and 2 %, planted in an engine, 100 times (ten minutes on a quiet machine)
+bench-planted: venv ## real slowdowns of 5 % and 2 %, planted in an engine, 100 times (half an hour on a quiet machine)
 	@$(BIN)/python -m tests.benchmarks.planted $(ARGS)
 
 .PHONY: bench-precision

@@ -4,9 +4,10 @@ Run with ``make bench-planted``; ``ARGS="--trials 5"`` runs fewer. A trial is a 
 engine as it is and the same engine slowed by 5 % and by 2 %, in random order, every run a process of its own. It is
 judged where every "faster" of this harness is (``bench.analysis.compare``), each slowdown for itself.
 
-How many rounds the trials have is settled before the first of them, from the spread in a pilot whose runs are used for
-nothing else: adding rounds until a difference shows would find differences where there are none. A speed-up is the
-same pair read the other way round; what would be called slower then is a speed-up reported as a slowdown.
+How many rounds a trial has is fixed: adding rounds until a difference shows would find differences where there are
+none, and a number of rounds that follows from the spread of a pilot was tried and was too small, because a run that is
+disturbed now and then is not in that spread. A speed-up is the same pair read the other way round; what would be called
+slower then is a speed-up reported as a slowdown.
 """
 
 from __future__ import annotations
@@ -21,8 +22,6 @@ from typing import NamedTuple
 from unittest.mock import patch
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import stats
 
 from bench.analysis.compare import ALPHA, Comparisons
 from bench.run import processes
@@ -31,23 +30,17 @@ from tests.benchmarks.real_runs import STEADY_S, RealRuns, real_runs, short
 
 _TEMPLATE = Path(__file__).with_name("planted_template.py")
 TRIALS = 100
-MOST_PAIRS = 30
-FEWEST_PAIRS = 10
-"""From here on the judgement leaves the most extreme pairs out: one disturbed run must not decide a trial."""
-PILOT_ROUNDS = 20
-SPREAD_QUANTILE = 0.8
-"""The pilot's spread is taken for as large as it may well be: this far up its own distribution."""
 
 
 class Demand(NamedTuple):
-    """A slowdown, the share of trials that must find it, and the power that the number of pairs is chosen for."""
+    """A slowdown, the share of trials that must find it, and the pairs of runs that a trial has for it."""
 
     slowdown: float
     found: float
-    power: float
+    pairs: int
 
 
-DEMANDS = (Demand(0.05, 0.99, 0.9995), Demand(0.02, 0.90, 0.975))
+DEMANDS = (Demand(0.05, 0.99, 20), Demand(0.02, 0.90, 30))
 
 
 class Outcome(NamedTuple):
@@ -80,17 +73,14 @@ class Outcome(NamedTuple):
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Pilot, trials, bars; 1 where one is missed."""
+    """Trials and bars; 1 where one is missed."""
     asked = _parser().parse_args(arguments)
     cell = short("pytorch", None, "eager", asked.batch_size, steady_s=asked.steady_s)
     print(f"{cell.family} at batch {cell.batch_size}: {asked.trials} trials, each difference tested at {ALPHA:.0%}")
     rng = np.random.default_rng(asked.seed)
     with slowed_workers(), real_runs(cell) as runs:
         runs.step_us(0)  # the first run of a template finds cold files
-        spread = pilot(runs, asked.pilot_rounds, rng)
-        pairs = [pairs_for(demand, spread, asked.pilot_rounds) for demand in DEMANDS]
-        chosen = ", ".join(f"{n} for {demand.slowdown:.0%}" for demand, n in zip(DEMANDS, pairs, strict=True))
-        print(f"pilot: ratios inside rounds spread by {spread:.2%}; pairs per trial: {chosen}")
+        pairs = [demand.pairs for demand in DEMANDS]
         step_us = measure(runs, asked.trials, pairs, rng)
     outcomes = [
         outcome(demand, judged(step_us[:, [1 + which, 0], :n]))
@@ -103,7 +93,6 @@ def main(arguments: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bench-planted", description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=TRIALS, metavar="N")
-    parser.add_argument("--pilot-rounds", type=int, default=PILOT_ROUNDS, metavar="N")
     parser.add_argument("--batch-size", type=int, default=32, metavar="N")
     parser.add_argument("--steady-s", type=float, default=STEADY_S, help="steady timing of a run", metavar="S")
     parser.add_argument("--seed", type=int, default=0, help="of the order inside rounds", metavar="N")
@@ -119,37 +108,6 @@ def slowed_workers() -> Iterator[None]:
 
     with patch.object(processes, "command", command):
         yield
-
-
-def pilot(runs: RealRuns, rounds: int, rng: np.random.Generator) -> float:
-    """Standard deviation of the logarithm of the ratio of two runs of one round, neither of them slowed."""
-    step_us = np.empty((2, rounds))
-    for round_ in range(rounds):
-        for name in rng.permutation(2):
-            step_us[name, round_] = runs.step_us(round_)
-    return spread_of(np.log(step_us[0] / step_us[1]))
-
-
-def spread_of(log_ratios: NDArray[np.float64]) -> float:
-    """A standard deviation that a few disturbed rounds do not decide, as the judgement's trimmed means are not either.
-
-    From the quartiles, which lie 1.349 standard deviations apart in a normal distribution.
-    """
-    low, high = np.quantile(log_ratios, [0.25, 0.75])
-    return float(high - low) / 1.349
-
-
-def pairs_for(demand: Demand, spread: float, pilot_rounds: int) -> int:
-    """The fewest pairs whose paired t test finds the slowdown with the power wanted, ``MOST_PAIRS`` at most."""
-    sure = spread * np.sqrt((pilot_rounds - 1) / stats.chi2.ppf(1 - SPREAD_QUANTILE, pilot_rounds - 1))
-    enough = (n for n in range(FEWEST_PAIRS, MOST_PAIRS) if power(demand.slowdown, sure, n) >= demand.power)
-    return next(enough, MOST_PAIRS)
-
-
-def power(slowdown: float, spread: float, pairs: int) -> float:
-    """Of the two-sided paired t test at ``ALPHA``: noncentral t, the chance in the wrong direction left out."""
-    needed = stats.t.isf(ALPHA / 2, pairs - 1)
-    return float(stats.nct.sf(needed, pairs - 1, np.log1p(slowdown) / spread * np.sqrt(pairs)))
 
 
 def measure(runs: RealRuns, trials: int, pairs: Sequence[int], rng: np.random.Generator) -> StepTimes:

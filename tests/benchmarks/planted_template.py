@@ -2,13 +2,14 @@
 
 Started by its path in place of ``bench.run.template``. How much a run waits stands in a file beside its request, as a
 fraction of the engine's own step time. That is found in the worker itself, by epochs of the real engine before any
-window, so that every run is slowed by the same fraction of what it would have taken; the fastest of them counts, for a
-disturbed one would plant more than is claimed. A fraction of 0 goes the same way and waits for nothing: what the
-wrapper costs is on both sides.
+window, so that every run is slowed by the same fraction of what it would have taken. Their median counts, as it does of
+a run's epochs: the fastest of them planted less than was claimed. A fraction of 0 goes the same way and waits for
+nothing: what the wrapper costs is on both sides.
 """
 
 from __future__ import annotations
 
+import statistics
 import sys
 from pathlib import Path
 from typing import cast
@@ -45,7 +46,7 @@ class PlantedEager(TorchEager):
         """The real loop's own, then its step time: outside every window, and spoiling the weights is allowed here."""
         super().warm_up()
         steps = self.cell.steps_per_epoch
-        step_ns = min(bare_ns(self, 1) / steps for _ in range(CALIBRATION_EPOCHS))
+        step_ns = statistics.median(bare_ns(self, 1) / steps for _ in range(CALIBRATION_EPOCHS))
         self.slowed.wait_ns = self.planted * step_ns
 
 

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from tests.benchmarks import planted, real_aa
-from tests.benchmarks.planted import DEMANDS, MOST_PAIRS, Demand, Outcome, outcome, pairs_for, power, spread_of
+from tests.benchmarks.planted import DEMANDS, Outcome, outcome
 from tests.benchmarks.real_aa import FalseAlarms, StepTimes, false_alarms, judged
 from tests.benchmarks.real_runs import real_runs, short
 from tests.benchmarks.slowed import Slowed
@@ -73,28 +73,6 @@ def test_both_names_run_in_every_round_of_every_comparison() -> None:
 
 
 # --- planted slowdowns ------------------------------------------------------------------------------------------------
-
-
-def test_the_number_of_pairs_has_the_power_asked_for() -> None:
-    demand = Demand(slowdown=0.02, found=0.90, power=0.975)
-    counts = [pairs_for(demand, spread, 20) for spread in (0.001, 0.012, 0.02, 0.1)]
-    assert counts == sorted(counts)
-    assert counts[0] == planted.FEWEST_PAIRS
-    assert counts[-1] == MOST_PAIRS
-    assert power(0.02, 0.015, 12) == pytest.approx(_simulated_power(0.02, 0.015, 12), abs=0.01)
-
-
-def _simulated_power(slowdown: float, spread: float, pairs: int) -> float:
-    logs = np.log1p(slowdown) + np.random.default_rng(1).normal(0.0, spread, (40_000, pairs))
-    p = stats.ttest_1samp(logs, 0.0, axis=1).pvalue
-    return float(np.mean((p <= 0.05) & (logs.mean(axis=1) > 0)))
-
-
-def test_a_few_disturbed_rounds_do_not_decide_the_spread() -> None:
-    rounds = np.random.default_rng(3).normal(0.0, 0.01, 400)
-    assert spread_of(rounds) == pytest.approx(0.01, rel=0.1)
-    rounds[:20] = 0.5
-    assert spread_of(rounds) == pytest.approx(0.01, rel=0.2)
 
 
 def test_slowdowns_are_counted_in_their_own_direction() -> None:
