@@ -173,7 +173,7 @@ class Cell:
     @property
     def id(self) -> str:
         """A readable slug and a hash of everything that can change the measurement; a control's hash has its flag."""
-        identity = {"measurement_version": MEASUREMENT_VERSION} | _identity(self.to_plain(), prefix="")
+        identity = {"measurement_version": MEASUREMENT_VERSION} | self.content()
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
         name = f"{self.family}-control" if self.control else self.family
         return f"{name}-b{self.batch_size}-{digest[:10]}"
@@ -210,6 +210,14 @@ class Cell:
                 for key, value in plain.items()
             }
         )
+
+
+def flattened(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The settings of a plain cell without its nesting: ``optimizer.lr``, ``batch_size``."""
+    flat: dict[str, Any] = {}
+    for name, value in nested.items():
+        flat |= flattened(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return flat
 
 
 def _identity(plain: Mapping[str, Any], prefix: str) -> dict[str, Any]:

@@ -248,21 +248,25 @@ def _by_measure(pairs: Pairs) -> Crossings:
 
 def _changes(sign: IntArray) -> IntArray:
     """How often the sign changes from one batch size that is decided to the next."""
-    changed = _carried(sign)[:, :-1] * sign[:, 1:] < 0
-    changes: IntArray = np.sum(changed, axis=1, dtype=np.int64)
+    changes: IntArray = np.sum(_changed(sign), axis=1, dtype=np.int64)
     return changes
 
 
-def _carried(sign: IntArray) -> IntArray:
-    """At every place the last sign that was decided up to there, 0 before the first."""
-    place = np.maximum.accumulate(np.where(sign != 0, np.arange(sign.shape[1]), 0), axis=1)
-    return np.take_along_axis(sign, place, axis=1)
+def _changed(sign: IntArray) -> NDArray[np.bool_]:
+    """At every place but the first, whether it is decided otherwise than the last decided one before it."""
+    before = np.take_along_axis(sign, _last_decided(sign), axis=1)
+    return np.asarray(before[:, :-1] * sign[:, 1:] < 0)
+
+
+def _last_decided(sign: IntArray) -> IntArray:
+    """At every place the last one up to there whose sign is decided, the very first where there is none."""
+    place: IntArray = np.maximum.accumulate(np.where(sign != 0, np.arange(sign.shape[1]), 0), axis=1)
+    return place
 
 
 def _bracket(sizes: IntArray, sign: IntArray) -> tuple[FloatArray, FloatArray]:
     """The batch sizes about the first change of sign: the last decided before it and the first after it."""
-    place = np.maximum.accumulate(np.where(sign != 0, np.arange(sign.shape[1]), 0), axis=1)
-    change = _carried(sign)[:, :-1] * sign[:, 1:] < 0
+    place, change = _last_decided(sign), _changed(sign)
     after = np.argmax(change, axis=1) + 1 if change.shape[1] else np.zeros(len(sign), np.int64)
     before = place[np.arange(len(sign)), np.maximum(after - 1, 0)]
     return sizes[before].astype(np.float64), sizes[np.minimum(after, sign.shape[1] - 1)].astype(np.float64)

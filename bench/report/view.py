@@ -12,6 +12,7 @@ import pandas as pd
 from bench.analysis.steadiness import UNSTEADY
 from bench.analysis.tables import Tables
 from bench.analysis.verdict import Verdict, reaches_reliably
+from bench.cell import flattened
 from bench.records import SweepRecord
 from bench.report import format as fmt
 from bench.report import style
@@ -259,11 +260,5 @@ def _distinct(flat: dict[str, dict[str, Any]], names: list[str]) -> int:
 _CURVE_AND_AXIS = {"framework", "backend", "loop", "device", "batch_size", "batch_size_label", "python"}
 
 
-def _flattened(plan: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in plan.items():
-        if isinstance(value, dict):
-            flat |= _flattened(value, f"{prefix}{key}.")
-        elif prefix + key not in _CURVE_AND_AXIS:
-            flat[prefix + key] = value
-    return flat
+def _flattened(plan: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in flattened(plan).items() if name not in _CURVE_AND_AXIS}

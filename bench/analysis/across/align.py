@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.tables import build_tables
-from bench.cell import Cell
+from bench.cell import Cell, flattened
 from bench.records import SweepRecord
 from bench.store.layout import SweepFolder
 from bench.store.reader import read_cell, read_sweep
@@ -147,15 +147,8 @@ def _same_place(cell: Cell, other: Cell) -> bool:
 
 
 def _differences(cell: Cell, other: Cell) -> dict[str, tuple[Any, Any]]:
-    ours, theirs = _flat(cell.content()), _flat(other.content())
+    ours, theirs = flattened(cell.content()), flattened(other.content())
     return {name: (ours[name], theirs[name]) for name in ours if ours[name] != theirs.get(name)}
-
-
-def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in content.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
-    return flat
 
 
 def _in_words(differences: Mapping[str, tuple[Any, Any]], of: Side, against: Side) -> str:
