@@ -26,7 +26,7 @@ import numpy as np
 from bench.analysis.compare import ALPHA, Comparisons
 from bench.run import processes
 from tests.benchmarks.real_aa import StepTimes, judged, progress
-from tests.benchmarks.real_runs import STEADY_S, RealRuns, real_runs, short
+from tests.benchmarks.real_runs import RealRuns, real_runs, short
 
 _TEMPLATE = Path(__file__).with_name("planted_template.py")
 TRIALS = 100
@@ -41,6 +41,8 @@ class Demand(NamedTuple):
 
 
 DEMANDS = (Demand(0.05, 0.99, 20), Demand(0.02, 0.90, 30))
+STEADY_S = 0.25
+"""Longer than other bars' runs: a neighbour disturbs a run for a tenth of a second, and the median sees past that."""
 
 
 class Outcome(NamedTuple):

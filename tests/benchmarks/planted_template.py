@@ -1,15 +1,12 @@
 """A template whose workers wait a little after every step: a slowdown of known size in a real engine.
 
 Started by its path in place of ``bench.run.template``. How much a run waits stands in a file beside its request, as a
-fraction of the engine's own step time. That is found in the worker itself, by epochs of the real engine before any
-window, so that every run is slowed by the same fraction of what it would have taken. Their median counts, as it does of
-a run's epochs: the fastest of them planted less than was claimed. A fraction of 0 goes the same way and waits for
-nothing: what the wrapper costs is on both sides.
+fraction of the engine's own step time, which every step is timed for (``slowed``). A fraction of 0 goes the same way:
+what the wrapper costs is on both sides.
 """
 
 from __future__ import annotations
 
-import statistics
 import sys
 from pathlib import Path
 from typing import cast
@@ -19,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from bench.engines import catalogue  # noqa: E402
+from bench.engines.base import Order  # noqa: E402
 from bench.engines.pytorch.eager import TorchEager  # noqa: E402
 from bench.engines.pytorch.step import EagerStep  # noqa: E402
 from bench.records import RunRequest  # noqa: E402
@@ -26,9 +24,6 @@ from bench.run import template, worker  # noqa: E402
 from bench.workload.network import Weights  # noqa: E402
 from tests.benchmarks.real_runs import PLANTED  # noqa: E402
 from tests.benchmarks.slowed import Slowed  # noqa: E402
-from tests.benchmarks.timing import bare_ns  # noqa: E402
-
-CALIBRATION_EPOCHS = 7
 
 
 class PlantedEager(TorchEager):
@@ -39,15 +34,13 @@ class PlantedEager(TorchEager):
     def build(self, weights: Weights) -> None:
         """The real step inside the slow one."""
         super().build(weights)
-        self.slowed = Slowed(self.train_batch)
+        self.slowed = Slowed(self.train_batch, self.planted)
         self.train_batch = cast(EagerStep, self.slowed)
 
-    def warm_up(self) -> None:
-        """The real loop's own, then its step time: outside every window, and spoiling the weights is allowed here."""
-        super().warm_up()
-        steps = self.cell.steps_per_epoch
-        step_ns = statistics.median(bare_ns(self, 1) / steps for _ in range(CALIBRATION_EPOCHS))
-        self.slowed.wait_ns = self.planted * step_ns
+    def begin_epoch(self, order: Order) -> None:
+        """The real loop's own."""
+        super().begin_epoch(order)
+        self.slowed.begin_epoch()
 
 
 def work(request: RunRequest, *, isolation: str) -> None:

@@ -1,4 +1,4 @@
-"""A step that takes longer than it need, by a known time."""
+"""A step that takes longer than it need, by a known share of its own time."""
 
 from __future__ import annotations
 
@@ -7,21 +7,42 @@ from typing import Any
 
 from bench.run.measure import Clock
 
+LEAST_WAIT_NS = 2_000
+"""Far above what two readings of the clock take: a wait shorter than those would be swallowed by them."""
+
 
 class Slowed:
-    """A step, and a wait that keeps the processor busy, as work would."""
+    """A step, and a wait that keeps the processor busy, as work would.
 
-    def __init__(self, step: Any, clock: Clock = time.perf_counter_ns) -> None:
+    What is not slowed waits as well, for ``LEAST_WAIT_NS``, so that two such steps differ by exactly the share planted.
+    The wait is calibrated by the step it follows: an epoch timed beforehand said up to a tenth more or less than the
+    windows did.
+
+    Args:
+        step: the real one.
+        planted: the share of a step's time, from the end of the one before, that is waited on top.
+    """
+
+    def __init__(self, step: Any, planted: float = 0.0, clock: Clock = time.perf_counter_ns) -> None:
         self._step = step
         self._clock = clock
-        self.wait_ns = 0.0
+        self._planted = planted
+        self._ended_ns: int | None = None
+
+    def begin_epoch(self) -> None:
+        """What was done since the last step is not the next one's."""
+        self._ended_ns = None
 
     def __call__(self, *batch: Any) -> Any:
         """One step, then the wait."""
+        began_ns = self._clock() if self._ended_ns is None else self._ended_ns
         loss = self._step(*batch)
-        until_ns = self._clock() + self.wait_ns
-        while self._clock() < until_ns:
+        stepped_ns = self._clock()
+        took_ns = stepped_ns - began_ns + LEAST_WAIT_NS
+        until_ns = stepped_ns + LEAST_WAIT_NS + self._planted * took_ns
+        while (now_ns := self._clock()) < until_ns:
             pass
+        self._ended_ns = now_ns
         return loss
 
     def __getattr__(self, name: str) -> Any:

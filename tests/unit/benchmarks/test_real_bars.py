@@ -32,6 +32,22 @@ class ScriptedRuns:
         return 200.0 * (1 + planted)
 
 
+@dataclass
+class ScriptedClock:
+    """A clock that moves when it is read and when something is said to have been done."""
+
+    reading_ns: int
+    now_ns: int = 0
+
+    def __call__(self) -> int:
+        self.now_ns += self.reading_ns
+        return self.now_ns
+
+    def work(self, took_ns: int, result: int = 0) -> int:
+        self.now_ns += took_ns
+        return result
+
+
 # --- A/A --------------------------------------------------------------------------------------------------------------
 
 
@@ -105,19 +121,20 @@ def test_every_slowdown_has_its_own_pairs_in_every_trial() -> None:
 # --- the plant --------------------------------------------------------------------------------------------------------
 
 
-def test_a_slowed_step_keeps_the_processor_busy_for_as_long_as_it_was_told() -> None:
-    looks: list[int] = []
-
-    def clock() -> int:
-        looks.append(10 * len(looks))
-        return looks[-1]
-
-    slowed = Slowed(lambda x, y: x + y, clock)
-    assert slowed(1, 2) == 3
-    assert len(looks) == 2  # now, and whether it is over already
-    slowed.wait_ns = 100.0
-    assert slowed(1, 2) == 3
-    assert len(looks) == 2 + 11
+def test_a_slowed_step_keeps_the_processor_busy_for_a_share_of_its_own_time() -> None:
+    clock = ScriptedClock(reading_ns=10)
+    slowed = Slowed(lambda x, y: clock.work(20_000, x + y), 0.5, clock)
+    seen = list[int]()
+    for _ in range(2):
+        slowed.begin_epoch()
+        clock.work(1_000_000)  # between epochs, and nobody's step
+        began_ns = clock.now_ns
+        for _ in range(10):
+            assert slowed(1, 2) == 3
+            clock.work(2_000)  # the loop's own, which is slowed as well
+        seen.append(clock.now_ns - began_ns)
+    # Ten steps of 20 us, nine gaps of 2 us and ten waits of 2 us, all half as long again; then the last gap.
+    assert seen == [pytest.approx(1.5 * (200_000 + 18_000 + 20_000) + 2_000, rel=0.01)] * 2
 
 
 @pytest.mark.slow
