@@ -1,4 +1,4 @@
-"""Takes a folder for one sweep: a name nobody else has, a lock while it is written, and the link ``latest``."""
+"""Takes a folder for one sweep: a name, a lock while it is written, and the link ``latest``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from bench.errors import FolderInUse, UsageError
+from bench.errors import FolderInUse
 from bench.store.layout import SweepFolder
 from bench.store.writer import storage_error
 
@@ -17,27 +17,17 @@ LATEST = "latest"
 
 
 def new_folder(results: Path, name: str | None) -> SweepFolder:
-    """Makes the folder of a new sweep, named by the user or else by the time.
+    """The folder of a sweep, named by the user, who may have used the name before, or else by the time.
 
     Raises:
-        UsageError: the name already belongs to a sweep.
-        FolderInUse: to a sweep that is running.
         StorageError: it cannot be made.
     """
     path = results / (name or _time_name())
     try:
         results.mkdir(parents=True, exist_ok=True)
-        folder = SweepFolder(_made(path) if name else _made_anew(path))
+        return SweepFolder(_made(path) if name else _made_anew(path))
     except OSError as error:
         raise storage_error(path, error) from error
-    if folder.sweep_json.exists():
-        with locked(folder):
-            raise UsageError(
-                f"sweep.name={name}: {path} already holds a sweep",
-                "what was measured is never overwritten",
-                "choose another name, or none",
-            )
-    return folder
 
 
 @contextmanager

@@ -17,8 +17,11 @@ from typing import Any
 from bench.store.layout import SweepFolder
 from bench.store.writer import storage_error, unreadable
 
-ROUND_ADDED = "round_added"
+SWEEP_STARTED = "sweep_started"
+SWEEP_RESUMED = "sweep_resumed"
+SWEEP_STOPPED = "sweep_stopped"
 SWEEP_FINISHED = "sweep_finished"
+ROUND_ADDED = "round_added"
 
 
 def append(folder: SweepFolder, event: str, **details: Any) -> None:
@@ -55,7 +58,7 @@ def added_rounds(folder: SweepFolder) -> dict[int, list[str]]:
         StorageError: the journal cannot be read.
     """
     rounds: dict[int, list[str]] = {}
-    for event in _events(folder, ROUND_ADDED):
+    for event in events(folder, ROUND_ADDED):
         round_, cells = event.get("round"), event.get("cells")
         if type(round_) is int and isinstance(cells, list) and all(isinstance(cell, str) for cell in cells):
             rounds.setdefault(round_, cells)
@@ -68,12 +71,16 @@ def why_finished(folder: SweepFolder) -> str | None:
     Raises:
         StorageError: the journal cannot be read.
     """
-    stopped = [event.get("stopped") for event in _events(folder, SWEEP_FINISHED)]
+    stopped = [event.get("stopped") for event in events(folder, SWEEP_FINISHED)]
     return stopped[-1] if stopped and isinstance(stopped[-1], str) else None
 
 
-def _events(folder: SweepFolder, kind: str) -> Iterator[dict[str, Any]]:
-    """The events of one kind; most lines are of others, and are not parsed."""
+def events(folder: SweepFolder, kind: str | None = None) -> Iterator[dict[str, Any]]:
+    """The events of one kind, or all; most lines are of others, and are not parsed. A damaged line tells nothing.
+
+    Raises:
+        StorageError: the journal cannot be read.
+    """
     try:
         lines = folder.journal.read_bytes().splitlines()
     except (FileNotFoundError, NotADirectoryError):
@@ -81,27 +88,14 @@ def _events(folder: SweepFolder, kind: str) -> Iterator[dict[str, Any]]:
     except OSError as error:
         raise unreadable(folder.journal, error) from error
     for line in lines:
-        if kind.encode() not in line:
+        if kind is not None and kind.encode() not in line:
             continue
         try:
             event = json.loads(line)
         except (ValueError, RecursionError):
             continue
-        if isinstance(event, dict) and event.get("event") == kind:
+        if isinstance(event, dict) and kind in (None, event.get("event")):
             yield event
-
-
-def elapsed_s(folder: SweepFolder) -> float | None:
-    """Seconds from the sweep's start to its end, by the journal; None for a sweep that did not get there."""
-    try:
-        lines = folder.journal.read_text(encoding="utf-8", errors="replace").splitlines()
-        events = [json.loads(line) for line in (lines[0], lines[-1])]
-        if [event["event"] for event in events] != ["sweep_started", "sweep_finished"]:
-            return None
-        began, ended = (datetime.fromisoformat(event["at"]) for event in events)
-    except (OSError, IndexError, ValueError, KeyError, TypeError):
-        return None
-    return (ended - began).total_seconds()
 
 
 def now() -> str:
