@@ -55,7 +55,7 @@ class Resumption:
         folder: the sweep's.
         retry: how runs ended that are to be done again.
         asked: a plan that must be the sweep's own; None asks for whatever was planned.
-        budget_s: seconds that this call may take; None is what was planned.
+        budget_s: seconds after which this call begins no further run; None is no bound.
     """
 
     folder: SweepFolder
@@ -109,7 +109,7 @@ def resume(resumption: Resumption, launch: Launch, *, overrides: Sequence[str], 
     with locked(folder):
         record = read_sweep(folder)
         plan = plan_of(record)
-        with Leaving(resumption.budget_s or plan.config.sweep.budget_s):
+        with Leaving(resumption.budget_s):
             aside = reopen(folder, record, asked=asked, retry=resumption.retry, overrides=overrides)
             _planned_cells.cache_clear()
             _say_resumed(folder, record, aside, console)

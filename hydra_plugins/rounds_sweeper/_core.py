@@ -60,10 +60,10 @@ def _resumption(
     if asked.resume is None:
         return None
     folder = SweepFolder(Path(asked.resume).resolve())
-    plan = None
-    if grid:
-        begun = _parted(read_sweep(folder).overrides)[1]
-        plan = make_plan(expand_grid(loader, config, params, [*begun, *grid]), with_controls=True)
+    begun = _parted(read_sweep(folder).overrides)
+    if not any(line.startswith("sweep.budget_s=") for line in settings):
+        asked = expand_grid(loader, config, {}, [*begun[0], *settings])[0].sweep
+    plan = make_plan(expand_grid(loader, config, params, [*begun[1], *grid]), with_controls=True) if grid else None
     return Resumption(folder, asked.retry, plan, asked.budget_s)
 
 
