@@ -37,7 +37,7 @@ def is_finished(folder: SweepFolder) -> bool:
     Raises:
         StorageError: the journal cannot be read.
     """
-    turns = [event["event"] for event in journal.events(folder) if event.get("event") in (*_BEGIN, *_ENDS)]
+    turns = [event["event"] for event in journal.events(folder, *_BEGIN, *_ENDS)]
     return turns[-1:] == [journal.SWEEP_FINISHED]
 
 
@@ -52,7 +52,7 @@ def calls_s(folder: SweepFolder) -> list[float]:
         at = _at(event)
         if at is None:
             continue
-        if event.get("event") in _BEGIN or not calls:
+        if event["event"] in _BEGIN or not calls:
             calls.append((at, at))
         else:
             calls[-1] = (calls[-1][0], at)
