@@ -112,7 +112,7 @@ class Progress:
         line = f"{count} {run_text(event, self._name_width)}  {self._eta}".rstrip()
         if self._bar is None:
             self._print(line)
-        elif Status(event["status"]).failed:
+        elif status_of(event).failed:
             self._print(line, style="red")
 
     def _show_unavailable(self) -> None:
@@ -169,10 +169,15 @@ def counter(done: int, total: int) -> str:
 
 def run_text(event: Event, name_width: int = 0) -> str:
     """One finished run, such as ``r0 pytorch eager cpu b32  ok  1.2 s  214k samples/s``, or why it has no figures."""
-    status, name = Status(event["status"]), str(CellName.of(event["cell_id"])).ljust(name_width)
+    status, name = status_of(event), str(CellName.of(event["cell_id"])).ljust(name_width)
     told = rate_text(event.get("samples_per_s")) if status.measured else event.get("reason")
     parts = [f"r{event.get('round', 0)} {name}", status.value, duration_text(event.get("wall_s")), told]
     return "  ".join(part for part in parts if part)
+
+
+def status_of(event: Event) -> Status:
+    """How the run of an event ended; a run that was not started tells of no status."""
+    return Status(event.get("status", Status.UNAVAILABLE))
 
 
 def added_text(event: Event) -> str:

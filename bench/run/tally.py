@@ -115,6 +115,9 @@ class Tally:
         if not isinstance(cell_id, str) or not isinstance(round_, int):
             return False
         key, name = (cell_id, round_), CellName.of(cell_id)
+        if kind == "run_unavailable" and event.get("skipped") is True:
+            self._finish(key, Status.UNAVAILABLE, None)
+            return True
         if kind == "run_unavailable":
             self.unavailable[name.device, event.get("reason") or "no reason given"] += 1
         elif kind == "run_started":
