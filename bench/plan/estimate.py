@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 
@@ -114,6 +115,27 @@ def estimate_s(plan: Plan, slowness: float | None = None) -> float:
     # Steady time is measured until there is enough of it, on a slow machine as on a fast one.
     steady = sum(_steady_s(cell, factor) for cell in cells)
     return steady + factor * (harness + once + _imports_s(cells) + sum(map(_run_s, cells)))
+
+
+class RunCost(NamedTuple):
+    """Seconds of a cell's runs: what its first one pays alone, and what every one takes."""
+
+    once_s: float
+    each_s: float
+
+
+def run_cost(cell: Cell, slowness: float = 1.0) -> RunCost:
+    """What the runs of one cell are expected to take, without the import that a template pays once for all.
+
+    Args:
+        cell: which.
+        slowness: this machine's time over that of the machine of the costs.
+    """
+    spawned = 0.0 if _forks(cell) else _import_s(_name(cell))
+    return RunCost(
+        once_s=slowness * (_memory_s(cell) + _cost(cell).compile_s),
+        each_s=_steady_s(cell, slowness) + slowness * (_run_s(cell) + spawned),
+    )
 
 
 def calibrate(seconds: float = CALIBRATION_S) -> float:

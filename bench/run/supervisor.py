@@ -71,7 +71,8 @@ def run_cell(
     result = replace(result, memory=memory, memory_wall_s=memory_wall_s)
     write_result(run_folder, result, trace)
     _clean(run_folder)
-    journal.append(folder, "run_finished", **_told(result), samples_per_s=_throughput(trace))
+    told = {"samples_per_s": _throughput(trace), "once_s": _once_s(result, timing)}
+    journal.append(folder, "run_finished", **_told(result), **told)
     return result
 
 
@@ -206,6 +207,12 @@ def _told(result: RunResult) -> dict[str, Any]:
         "reason": result.reason,
         "wall_s": result.wall_s,
     }
+
+
+def _once_s(result: RunResult, timing: Attempt) -> float:
+    """Seconds of the run that later runs of its cell do not pay, for the estimate of the time left."""
+    compiled_s = result.phases.first_step_s if result.compile_cache is CompileCache.COLD else None
+    return max(0.0, (result.wall_s or 0.0) - timing.wall_s) + (compiled_s or 0.0)
 
 
 def _throughput(trace: pa.Table | None) -> float | None:
