@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 from rich.console import Console
+from rich.text import Text
 
 from bench.cell import Cell
 from bench.errors import RequiredMissing, StorageError
@@ -34,7 +34,7 @@ from bench.store.space import require_space
 from bench.store.writer import write_sweep
 from bench.sweep.leaving import Leaving, Left, one_run
 from bench.sweep.record import store_data, sweep_record
-from bench.sweep.resuming import plan_of, reopen, resume_command, with_patience
+from bench.sweep.resuming import plan_of, reopen, with_patience
 from bench.sweep.rounds import Rounds
 from bench.sweep.show import make_console
 from bench.sweep.skipping import skipped_after_oom
@@ -112,14 +112,14 @@ def resume(resumption: Resumption, launch: Launch, *, overrides: Sequence[str], 
         with Leaving(resumption.budget_s):
             aside = reopen(folder, record, asked=asked, retry=resumption.retry, overrides=overrides)
             _planned_cells.cache_clear()
-            _say_resumed(folder, record, aside, console)
+            finished = _finished(folder, record)
+            require_space(folder.path, bytes_needed(plan, finished))
+            _say_resumed(folder, record, len(finished), aside, console)
             _link_latest(folder, console)
             return _conduct(plan, folder, record, launch, show or _summary, console)
 
 
-def _conduct(
-    plan: Plan, folder: SweepFolder, record: SweepRecord, launch: Launch, show: Show, console: Console
-) -> int:
+def _conduct(plan: Plan, folder: SweepFolder, record: SweepRecord, launch: Launch, show: Show, console: Console) -> int:
     """Every round, then the report; the lock is held and the signals are watched."""
     with _reported(folder, console, show):
         statuses = _run_rounds(plan, folder, record, launch)
@@ -138,7 +138,7 @@ def _reported(folder: SweepFolder, console: Console, show: Show) -> Iterator[Non
         finally:
             close_templates()
     except Left as left:
-        left.resume = resume_command(folder)
+        left.resume = folder.resume_command()
         journal.append(folder, journal.SWEEP_STOPPED, why=left.why.label)
         if not left.at_once and _anything_ran(folder):
             _report(folder, console, show)
@@ -165,35 +165,26 @@ def run_job(folder: SweepFolder, cell_id: str, *, round_: int, order: int) -> Ru
     if done is not None:
         return done
     with one_run():
-        cells = _planned_cells(folder)
-        planned, cell = cells.planned[cell_id], cells.cells[cell_id]
+        planned, cells = _planned_cells(folder)
+        cell = cells[cell_id]
         require_space(folder.path, bytes_of_run(cell))
-        if cells.skips and (reason := skipped_after_oom(folder, cell, cells.cells)):
-            return record_skipped(folder, planned, round_, order, reason)
+        if reason := skipped_after_oom(folder, cell, cells):
+            return record_skipped(folder, planned[cell_id], round_, order, reason)
         return run_cell(
             folder,
             cell,
             round_=round_,
             order_in_round=order,
-            target_loss=planned.target_loss,
+            target_loss=planned[cell_id].target_loss,
             data_file=data_file(folder, cell.data),
         )
 
 
-class _Planned(NamedTuple):
-    """The cells of a sweep by id, as planned and as they are waited for; whether some are skipped after oom."""
-
-    planned: dict[str, PlannedCell]
-    cells: dict[str, Cell]
-    skips: bool
-
-
 @lru_cache(maxsize=2)
-def _planned_cells(folder: SweepFolder) -> _Planned:
-    record, waits = read_sweep(folder), last_resumed(folder)
-    cells = {planned.id: with_patience(Cell.from_plain(planned.cell), waits) for planned in record.cells}
-    skips = record.config.get("sweep", {}).get("skip_after_oom", True)
-    return _Planned({planned.id: planned for planned in record.cells}, cells, skips)
+def _planned_cells(folder: SweepFolder) -> tuple[dict[str, PlannedCell], dict[str, Cell]]:
+    """The cells of a sweep by id, as planned and as they are waited for."""
+    planned, waits = {planned.id: planned for planned in read_sweep(folder).cells}, last_resumed(folder)
+    return planned, {id_: with_patience(Cell.from_plain(one.cell), waits) for id_, one in planned.items()}
 
 
 def _prepare(plan: Plan, folder: SweepFolder, overrides: Sequence[str], console: Console) -> SweepRecord:
@@ -210,22 +201,23 @@ def _link_latest(folder: SweepFolder, console: Console) -> None:
         console.print(reason, style="yellow", highlight=False)
 
 
-def _say_resumed(folder: SweepFolder, record: SweepRecord, aside: Mapping[str, int], console: Console) -> None:
+def _say_resumed(
+    folder: SweepFolder, record: SweepRecord, finished: int, aside: Mapping[str, int], console: Console
+) -> None:
     """What is there already, and what of it is done again."""
     again = ", ".join(f"{count} {word}" for word, count in sorted(aside.items()))
-    console.print(
-        f"resuming {folder.name}: {_recorded(folder, record)} of {sum(map(len, record.rounds))} runs have their record"
-        f"{f'; set aside, to be run again: {again}' if again else ''}",
-        highlight=False, markup=False,
-    )  # fmt: skip
+    told = f"resuming {folder.name}: {finished} of {sum(map(len, record.rounds))} runs have their record"
+    console.print(Text(f"{told}; set aside, to be run again: {again}" if again else told))
 
 
-def _recorded(folder: SweepFolder, record: SweepRecord) -> int:
-    return sum(
-        folder.run(cell_id, round_).result.exists()
+def _finished(folder: SweepFolder, record: SweepRecord) -> set[tuple[str, int]]:
+    """The planned runs that have their record, by cell id and round."""
+    return {
+        (cell_id, round_)
         for round_, cell_ids in enumerate(record.rounds)
         for cell_id in cell_ids
-    )
+        if folder.run(cell_id, round_).result.exists()
+    }
 
 
 def _run_rounds(plan: Plan, folder: SweepFolder, record: SweepRecord, launch: Launch) -> list[dict[str, Status]]:
