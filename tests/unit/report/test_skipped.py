@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from bench.analysis.caveats import caveats
 from bench.analysis.tables import build_tables
 from bench.cell import Cell
 from bench.records import PlannedCell, Status
 from bench.report import completeness
-from bench.report.build import build_report
+from bench.report.terminal import print_summary
 from bench.report.view import View
 from bench.run.supervisor import record_skipped
 from bench.store.layout import SweepFolder
@@ -81,7 +83,8 @@ def test_a_recommendation_keeps_them_in_mind(view: View) -> None:
     assert "unavailable" not in found
 
 
-def test_the_report_builds(folder: SweepFolder) -> None:
-    build_report(folder)
-    assert REASON in folder.report_html.read_text()
-    assert REASON in folder.report_md.read_text()
+def test_a_terminal_says_it_too(folder: SweepFolder) -> None:
+    console = Console(file=io.StringIO(), width=200)
+    print_summary(folder, console)
+    assert isinstance(console.file, io.StringIO)
+    assert f"Absent: PyTorch on CPU (2 cells): 3 of 3 runs: {REASON}" in console.file.getvalue()
