@@ -160,12 +160,14 @@ class SweepConfig:
     """Where results go and what a sweep insists on.
 
     ``name`` null makes one from the time. ``require`` lists frameworks, backends, loops or devices that must be there.
-    ``dry_run`` prints the plan and runs nothing: what ``bench plan`` sets.
+    ``skip_after_oom`` spares the batch sizes above one that ran out of memory (``bench.sweep.skipping``). ``dry_run``
+    prints the plan and runs nothing: what ``bench plan`` sets.
     """
 
     name: str | None = setting(None, optional(folder_name(reserved=("latest",))))
     dir: str = setting("results", text())
     require: tuple[str, ...] = setting((), words())
+    skip_after_oom: bool = setting(True, flag())
     dry_run: bool = setting(False, flag())
 
 
