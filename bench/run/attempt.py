@@ -13,10 +13,11 @@ from bench.cell import Cell
 from bench.errors import Unavailable
 from bench.plan.host import clean_environment
 from bench.records import NoiseRecord, RunRequest, Status, WorkerOutcome, to_plain
+from bench.run.keeping import UNSEEN, Exit
 from bench.run.noise import Look, look, noise_between
 from bench.run.oom import says_out_of_memory
 from bench.run.outcome import Ending, judge, oom_kills, read_outcome
-from bench.run.processes import UNSEEN, Exit, SpawnedWorker, TemplateEnded, WorkerProcess
+from bench.run.processes import SpawnedWorker, TemplateEnded, WorkerProcess
 from bench.run.templates import templates
 from bench.run.watch import see_to_its_end
 from bench.run.worker import HEARTBEAT, OUTCOME, TRACE

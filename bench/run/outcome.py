@@ -9,8 +9,8 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from bench.records import Status, WorkerOutcome
+from bench.run.keeping import Exit
 from bench.run.oom import says_out_of_memory
-from bench.run.processes import Exit
 from bench.run.worker import OUTCOME
 
 _OUTCOME = TypeAdapter(WorkerOutcome)

@@ -14,7 +14,8 @@ from pathlib import Path
 import psutil
 
 from bench.cell import ProtocolSpec
-from bench.run.processes import UNSEEN, Exit, WorkerProcess
+from bench.run.keeping import UNSEEN, Exit
+from bench.run.processes import WorkerProcess
 
 _WORKING_SHARE = 0.01
 """Least share of one processor, since the last look, that counts as working."""

@@ -10,9 +10,7 @@ from __future__ import annotations
 import io
 import json
 import os
-import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -42,7 +40,6 @@ _NO_PROBABILITY = ("all elements of input should be between 0 and 1", "device-si
 
 def main(arguments: list[str]) -> int:
     """The life of a fresh interpreter: one request, whose path is the only argument."""
-    follow_parent_in_death()
     work(read_request(Path(arguments[0])), isolation="spawn")
     sys.stdout.flush()
     sys.stderr.flush()
@@ -131,17 +128,6 @@ def heartbeat(path: Path) -> Callable[[], None]:
 
     alive()
     return alive
-
-
-def follow_parent_in_death() -> None:
-    """Ends this process group as soon as the supervisor's end of our standard input closes."""
-
-    def watch() -> None:
-        while os.read(0, 4096):
-            pass
-        os.killpg(os.getpgrp(), signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True, name="lifeline").start()
 
 
 def write_outcome(

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from bench.records import Status, WorkerOutcome, to_plain
+from bench.run.keeping import UNSEEN, Exit
 from bench.run.outcome import Ending, judge, log_tail, oom_kills, read_outcome
-from bench.run.processes import UNSEEN, Exit
 
 
 def ending(tmp_path: Path, log: str | None = None, **known: object) -> Ending:
