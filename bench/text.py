@@ -12,10 +12,10 @@ _BREAKS = ("Zl", "Zp")
 
 
 def one_line(text: str, limit: int = MOST_SHOWN) -> str:
-    """The text on one line of at most ``limit`` characters: cut in the middle, with nothing that acts on its reader.
+    r"""The text on one line of at most ``limit`` characters: cut in the middle, with nothing that acts on its reader.
 
     White space becomes a space; control and direction marks, which would move a cursor, colour a terminal or turn the
-    text around, are spelled out: ``\\x1b``, ``\\u202e``.
+    text around, are spelled out: ``\x1b``, ``\u202e``.
     """
     if len(text) > 40 * limit:  # a megabyte of log, of which no more than this can matter
         text = f"{text[: 20 * limit]}…{text[-20 * limit :]}"

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import wraps
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -43,9 +42,15 @@ def guarded(arguments: Sequence[str]) -> Iterator[None]:
     compose = ConfigLoaderImpl.load_configuration
 
     # Hydra has no hook between composing a config and obeying it.
-    @wraps(compose)
-    def checked(self: ConfigLoaderImpl, *args: Any, run_mode: RunMode, **kwargs: Any) -> DictConfig:
-        config = compose(self, *args, run_mode=run_mode, **kwargs)
+    def checked(
+        self: ConfigLoaderImpl,
+        config_name: str | None,
+        overrides: list[str],
+        run_mode: RunMode,
+        from_shell: bool = True,
+        validate_sweep_overrides: bool = True,
+    ) -> DictConfig:
+        config = compose(self, config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
         check(config, run_mode)
         return config
 
@@ -131,7 +136,7 @@ def _plain(hydra: DictConfig, key: str) -> Any:
     node = OmegaConf.select(hydra, parent) if parent else hydra
     if node is None or leaf not in node:
         return None
-    value = node._get_node(leaf)
+    value: Any = node._get_node(leaf)
     return OmegaConf.to_container(value, resolve=False) if OmegaConf.is_config(value) else value._value()
 
 

@@ -28,6 +28,7 @@ LOOPS = ("idiomatic", "eager", "compiled", "fused", "fastest")
 DEVICES = ("cpu", "gpu", "tpu")
 DATA = ("teacher", "tutorial", "breast_cancer", "file")
 MAX_ROWS = 10_000_000
+MAX_FEATURES = 100_000
 FIRST_LOOK = 10
 """Rounds before anything is stopped for being precise; ``bench.plan.rounds`` says why not sooner."""
 MOST_RATE = 1e30
@@ -78,7 +79,7 @@ class DataConfig:
 
     name: str = setting("teacher", choice(*DATA))
     n: int = setting(1000, integer(1, MAX_ROWS))
-    features: int = setting(20, integer(1, 100_000))
+    features: int = setting(20, integer(1, MAX_FEATURES))
     noise: float = setting(0.05, between(0, 1))
     distribution: str = setting("normal", choice("normal", "uniform"))
     shuffle: bool = setting(True, flag())
