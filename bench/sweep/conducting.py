@@ -82,18 +82,20 @@ def conduct(plan: Plan, launch: Launch, *, overrides: Sequence[str], show: Show 
     """
     config = plan.config.sweep
     results = Path(config.dir).resolve()
-    require_space(results, bytes_needed(plan))
+    if config.name is None or not SweepFolder(results / config.name).sweep_json.exists():
+        require_space(results, bytes_needed(plan))
     folder = new_folder(results, config.name)
-    if folder.sweep_json.exists():
-        resumption = Resumption(folder, config.retry, plan, config.budget_s)
-        return resume(resumption, launch, overrides=overrides, show=show)
     console = make_console()
     with locked(folder), Leaving(config.budget_s):
-        record = _prepare(plan, folder, overrides, console)
+        if folder.sweep_json.exists():
+            resumption = Resumption(folder, config.retry, plan, config.budget_s)
+            plan, record = _reopen(resumption, overrides, console)
+        else:
+            record = _prepare(plan, folder, overrides)
         return _conduct(plan, folder, record, launch, show or _summary, console)
 
 
-def resume(resumption: Resumption, launch: Launch, *, overrides: Sequence[str], show: Show | None = None) -> int:
+def resume(resumption: Resumption, launch: Launch, *, overrides: Sequence[str]) -> int:
     """Runs what a sweep has no record of, and returns the exit code of the whole.
 
     Raises:
@@ -103,24 +105,32 @@ def resume(resumption: Resumption, launch: Launch, *, overrides: Sequence[str], 
         FolderInUse: as ``conduct``.
         Left: as ``conduct``.
     """
-    folder, asked = resumption.folder, resumption.asked
-    read_sweep(folder)  # that there is one, before anything is written
+    read_sweep(resumption.folder)  # that there is one, before a lock is written
     console = make_console()
-    with locked(folder):
-        record = read_sweep(folder)
-        plan = plan_of(record)
-        with Leaving(resumption.budget_s):
-            aside = reopen(folder, record, asked=asked, retry=resumption.retry, overrides=overrides)
-            _planned_cells.cache_clear()
-            finished = _finished(folder, record)
-            require_space(folder.path, bytes_needed(plan, finished))
-            _say_resumed(folder, record, len(finished), aside, console)
-            _link_latest(folder, console)
-            return _conduct(plan, folder, record, launch, show or _summary, console)
+    with locked(resumption.folder), Leaving(resumption.budget_s):
+        plan, record = _reopen(resumption, overrides, console)
+        return _conduct(plan, resumption.folder, record, launch, _summary, console)
+
+
+def _reopen(resumption: Resumption, overrides: Sequence[str], console: Console) -> tuple[Plan, SweepRecord]:
+    """The plan and the record of a sweep that has its folder, ready to go on."""
+    folder = resumption.folder
+    record = read_sweep(folder)
+    plan = plan_of(record)
+    aside = reopen(folder, record, asked=resumption.asked, retry=resumption.retry, overrides=overrides)
+    _planned_cells.cache_clear()
+    finished = _finished(folder, record)
+    require_space(folder.path, bytes_needed(plan, finished))
+    again = ", ".join(f"{count} {word}" for word, count in sorted(aside.items()))
+    told = f"resuming {folder.name}: {len(finished)} of {plan.total_runs} runs have their record"
+    console.print(Text(f"{told}; set aside, to be run again: {again}" if again else told))
+    return plan, record
 
 
 def _conduct(plan: Plan, folder: SweepFolder, record: SweepRecord, launch: Launch, show: Show, console: Console) -> int:
     """Every round, then the report; the lock is held and the signals are watched."""
+    if reason := link_latest(folder):
+        console.print(reason, style="yellow", highlight=False)
     with _reported(folder, console, show):
         statuses = _run_rounds(plan, folder, record, launch)
         # Of no use to a sweep that has finished. One that was left early keeps them, to go on from.
@@ -187,27 +197,12 @@ def _planned_cells(folder: SweepFolder) -> tuple[dict[str, PlannedCell], dict[st
     return planned, {id_: with_patience(Cell.from_plain(one.cell), waits) for id_, one in planned.items()}
 
 
-def _prepare(plan: Plan, folder: SweepFolder, overrides: Sequence[str], console: Console) -> SweepRecord:
+def _prepare(plan: Plan, folder: SweepFolder, overrides: Sequence[str]) -> SweepRecord:
     store_data(plan, folder)
     record = sweep_record(plan, folder, overrides)
     write_sweep(folder, record)
     journal.append(folder, journal.SWEEP_STARTED, total_runs=plan.total_runs, cells=len(plan.runs))
-    _link_latest(folder, console)
     return record
-
-
-def _link_latest(folder: SweepFolder, console: Console) -> None:
-    if reason := link_latest(folder):
-        console.print(reason, style="yellow", highlight=False)
-
-
-def _say_resumed(
-    folder: SweepFolder, record: SweepRecord, finished: int, aside: Mapping[str, int], console: Console
-) -> None:
-    """What is there already, and what of it is done again."""
-    again = ", ".join(f"{count} {word}" for word, count in sorted(aside.items()))
-    told = f"resuming {folder.name}: {finished} of {sum(map(len, record.rounds))} runs have their record"
-    console.print(Text(f"{told}; set aside, to be run again: {again}" if again else told))
 
 
 def _finished(folder: SweepFolder, record: SweepRecord) -> set[tuple[str, int]]:
