@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import threading
 from pathlib import Path
 
@@ -26,7 +27,8 @@ def test_events_are_appended_as_whole_lines_whoever_writes(tmp_path: Path) -> No
         writer.start()
     for writer in writers:
         writer.join()
-    lines = folder.journal.read_text().splitlines()
+    # One who sees another's line half written ends it, and an empty line is what comes of it.
+    lines = [line for line in folder.journal.read_text().splitlines() if line]
     assert len(lines) == 80
     assert {json.loads(line)["text"] for line in lines} == {"x" * 500}
 
@@ -166,6 +168,7 @@ def test_a_damaged_line_in_the_middle_is_passed_over(tmp_path: Path, damage: byt
     assert journal.why_finished(folder) == "done"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="looks a descriptor's path up in /proc")
 def test_the_journals_name_lasts_and_every_event_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[str] = []
     monkeypatch.setattr(
