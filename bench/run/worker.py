@@ -13,7 +13,6 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from bench.engines.base import Engine, Setup
 from bench.errors import Unavailable
 from bench.records import MemoryRecord, RunRequest, Status, WorkerOutcome, to_plain
 from bench.run.environment import describe_process
+from bench.run.heartbeat import Heartbeat
 from bench.run.measure import Conditions, Recorder, measure, step_stride
 from bench.run.memory import measure_memory
 from bench.run.oom import says_out_of_memory
@@ -33,7 +33,6 @@ from bench.workload.data import load
 from bench.workload.schedule import learning_rate
 
 OUTCOME, TRACE, HEARTBEAT = "outcome.json", "trace.npz", "heartbeat"
-_HEARTBEAT_NS = 1_000_000_000
 # What torch's BCELoss says of a NaN: on the processor, and on a GPU, where no other check of these loops can fail.
 _NO_PROBABILITY = ("all elements of input should be between 0 and 1", "device-side assert triggered")
 
@@ -72,13 +71,11 @@ def work(request: RunRequest, *, isolation: str) -> None:
 
 
 def _pass(request: RunRequest, cell: Cell, engine: Engine, recorder: Recorder, isolation: str) -> MemoryRecord | None:
+    heartbeat = Heartbeat(Path(request.folder) / HEARTBEAT)
     data_file = None if request.data_file is None else Path(request.data_file)
     split = load(cell.data, cell.seed, data_file, cell.network.dtype)
     conditions = Conditions(
-        cell=cell,
-        round_=request.round,
-        target_loss=request.target_loss,
-        alive=heartbeat(Path(request.folder) / HEARTBEAT),
+        cell=cell, round_=request.round, target_loss=request.target_loss, alive=heartbeat, entered=heartbeat.enter
     )
     if request.kind == "memory":
         return measure_memory(engine, split, conditions, recorder, isolation=isolation)
@@ -109,25 +106,6 @@ def status_of(error: Exception) -> Status:
     if isinstance(error, MemoryError) or says_out_of_memory(text):
         return Status.OOM
     return Status.DIVERGED if any(words in text for words in _NO_PROBABILITY) else Status.ERROR
-
-
-def heartbeat(path: Path) -> Callable[[], None]:
-    """A sign of life for the supervisor, at most once a second.
-
-    The file's time of change is set to the monotonic clock, one for all processes, which nobody puts forward or back.
-    """
-    path.touch()
-    last_ns = 0
-
-    def alive() -> None:
-        nonlocal last_ns
-        now_ns = time.monotonic_ns()
-        if now_ns - last_ns >= _HEARTBEAT_NS:
-            os.utime(path, ns=(now_ns, now_ns))
-            last_ns = now_ns
-
-    alive()
-    return alive
 
 
 def write_outcome(
