@@ -27,6 +27,8 @@ from typing import Any
 SCHEMA_VERSION = 4
 MOST_ROUNDS = 10_000
 """No sweep has more: what claims to be a later round is a damaged line."""
+SKIPPED_AFTER_OOM = "skipped after oom at batch "
+"""How the reason begins of a run that was not started because a smaller batch size of its family ran out of memory."""
 
 
 class Status(StrEnum):

@@ -204,7 +204,7 @@ def _scratch() -> str:
 
 
 def end_all_with(scratch: str) -> None:
-    """Kills what has, or has had from its start, its temporary files in a folder: all below one keeper, and no other."""
+    """Kills what was started with its temporary files in a folder: all that was below one keeper, and nothing else."""
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
             if process.environ().get("TMPDIR", "").startswith(scratch):

@@ -17,12 +17,11 @@ from functools import lru_cache
 from typing import Any
 
 from bench.cell import Cell
-from bench.records import RunResult, Status
+from bench.records import SKIPPED_AFTER_OOM, RunResult, Status
 from bench.run.tally import Tail
 from bench.store.layout import SweepFolder
 from bench.store.reader import read_result, read_sweep
 
-_SKIPPED = "skipped after oom at batch "
 _TRAINED = (Status.OK, Status.TARGET_NOT_REACHED, Status.DIVERGED)
 _RECORD_SET_ASIDE = "record_set_aside"
 
@@ -43,12 +42,12 @@ def skipped_after_oom(folder: SweepFolder, cell: Cell, cells: Mapping[str, Cell]
     seen = _seen(folder)
     seen.look(cells)
     size = seen.smallest_oom(cell)
-    return None if size is None or not _asked_for(folder) else f"{_SKIPPED}{size}"
+    return None if size is None or not _asked_for(folder) else f"{SKIPPED_AFTER_OOM}{size}"
 
 
 def is_skipped_after_oom(result: RunResult) -> bool:
     """Whether a run has its row because of ``skipped_after_oom``."""
-    return result.status is Status.UNAVAILABLE and (result.reason or "").startswith(_SKIPPED)
+    return result.status is Status.UNAVAILABLE and (result.reason or "").startswith(SKIPPED_AFTER_OOM)
 
 
 @lru_cache(maxsize=2)

@@ -28,7 +28,13 @@ from tests.faults.cells import make_cell
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 
+SLOW = pytest.mark.faults
 ISOLATIONS = ("fork", "spawn")
+FORK_SOON, SPAWN_SOON = (
+    [pytest.param(isolation, marks=() if isolation == soon else SLOW) for isolation in ISOLATIONS]
+    for soon in ISOLATIONS
+)
+"""Both isolations, of which one is always tried and the other by ``make faults``."""
 MARK = "BENCH_TEST_SUPERVISOR"
 # What was killed is gone at once, but a crowded machine may take long to say so.
 WITHIN_S = 60.0
@@ -114,14 +120,14 @@ def assert_nothing_is_left(supervisor: Supervisor) -> None:
     wait_until(lambda: not list(supervisor.temporary.iterdir()))
 
 
-@pytest.mark.parametrize("isolation", ISOLATIONS)
+@pytest.mark.parametrize("isolation", SPAWN_SOON)
 @pytest.mark.parametrize(
     "fault",
     [
         pytest.param(faults.HANG_WITH_THE_LOCK, id="holds Python's lock"),
-        pytest.param(faults.STOP_WITH_CHILD_APART, id="stopped, with a child in a session of its own"),
-        pytest.param(faults.HANG_WITH_DAEMON, id="with a daemon"),
-        pytest.param(f"{faults.SCRATCH}; {faults.SPIN}", id="spins, with temporary files"),
+        pytest.param(faults.STOP_WITH_CHILD_APART, id="stopped, with a child in a session of its own", marks=SLOW),
+        pytest.param(faults.HANG_WITH_DAEMON, id="with a daemon", marks=SLOW),
+        pytest.param(f"{faults.SCRATCH}; {faults.SPIN}", id="spins, with temporary files", marks=SLOW),
     ],
 )
 def test_a_worker_does_not_outlive_its_supervisor(
@@ -136,7 +142,7 @@ def test_a_worker_does_not_outlive_its_supervisor(
     assert_nothing_is_left(supervisor)
 
 
-@pytest.mark.parametrize("isolation", ISOLATIONS)
+@pytest.mark.parametrize("isolation", FORK_SOON)
 def test_nor_does_it_where_everything_was_stopped(
     start: Callable[..., Supervisor], tmp_path: Path, isolation: str
 ) -> None:
@@ -150,11 +156,11 @@ def test_nor_does_it_where_everything_was_stopped(
     assert_nothing_is_left(supervisor)
 
 
-@pytest.mark.parametrize("isolation", ISOLATIONS)
+@pytest.mark.parametrize("isolation", FORK_SOON)
 @pytest.mark.parametrize(
     "text",
     [
-        pytest.param("#!/bin/sh\ntouch {marker}\nsleep 3600\n", id="no Python"),
+        pytest.param("#!/bin/sh\ntouch {marker}\nsleep 3600\n", id="no Python", marks=SLOW),
         pytest.param(
             "#!{python}\nimport ctypes, pathlib\npathlib.Path({marker!r}).touch()\nctypes.PyDLL(None).sleep(3600)\n",
             id="holds Python's lock",
@@ -172,7 +178,7 @@ def test_an_import_does_not_outlive_the_supervisor(
     assert_nothing_is_left(supervisor)
 
 
-@pytest.mark.faults
+@SLOW
 @pytest.mark.parametrize("isolation", ISOLATIONS)
 def test_at_no_moment_does_anything_outlive_it(start: Callable[..., Supervisor], isolation: str) -> None:
     random = Random(5)
@@ -198,7 +204,7 @@ def folder(tmp_path: Path) -> Iterator[SweepFolder]:
     [
         pytest.param(f"{faults.SCRATCH}; {faults.KILL_WITH_CHILD_APART}", id="killed"),
         pytest.param(f"{faults.SCRATCH}; {faults.KILL_TEMPLATE_WITH_CHILD_APART}", id="its parent killed"),
-        pytest.param(f"{faults.SCRATCH}; {faults.HANG_WITH_DAEMON}", id="ended for its time"),
+        pytest.param(f"{faults.SCRATCH}; {faults.HANG_WITH_DAEMON}", id="ended for its time", marks=SLOW),
     ],
 )
 def test_nothing_outlives_a_worker(

@@ -182,14 +182,14 @@ def test_a_worker_that_hangs_is_ended_with_its_whole_group(
     protocol = {"isolation": isolation, "timeout_s": 2.5}
     result = run(folder, make_cell(protocol=protocol, python=faults.faulty_python(tmp_path / "bad", fault)))
     assert result.status is Status.TIMEOUT
-    assert result.reason == "still running after protocol.timeout_s = 2.5 s"
+    assert (result.reason or "").startswith("still running after protocol.timeout_s = 2.5 s, in ")
 
 
 def test_silence_ends_a_worker_before_the_hard_limit(folder: SweepFolder, tmp_path: Path) -> None:
     python = faults.faulty_python(tmp_path / "bad", faults.HANG)
     result = run(folder, make_cell(protocol={"stall_s": 1.5}, python=python))
     assert result.status is Status.TIMEOUT
-    assert result.reason == "no sign of progress for protocol.stall_s = 1.5 s"
+    assert (result.reason or "").startswith("no sign of progress for protocol.stall_s = 1.5 s, in ")
 
 
 def test_signs_of_life_keep_a_slow_worker_running(folder: SweepFolder, tmp_path: Path) -> None:
