@@ -7,14 +7,12 @@ supervisor.
 
 from __future__ import annotations
 
-import errno
 import io
 import json
 import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -27,7 +25,9 @@ from bench.engines import catalogue
 from bench.engines.base import Engine, Setup
 from bench.errors import Unavailable, UsageError
 from bench.records import MemoryRecord, RunRequest, Status, WorkerOutcome, to_plain
+from bench.run.disk import blames_disk
 from bench.run.environment import describe_process
+from bench.run.heartbeat import Heartbeat
 from bench.run.lost import says_device_lost
 from bench.run.measure import Conditions, Recorder, measure, step_stride
 from bench.run.memory import measure_memory
@@ -41,9 +41,6 @@ OUTCOME, TRACE, HEARTBEAT = "outcome.json", "trace.npz", "heartbeat"
 CANNOT_WRITE = 74
 """Exit code of a worker that could not write what it has to say (EX_IOERR of sysexits.h)."""
 CANNOT_WRITE_MARK = "bench-worker: cannot write "
-_NO_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-_NO_DISK_WORDS = ("no space left on device", "disk quota exceeded", "read-only file system")
-_HEARTBEAT_NS = 1_000_000_000
 # What torch's BCELoss says of a NaN: on the processor, and on a GPU, where no other check of these loops can fail.
 _NO_PROBABILITY = ("all elements of input should be between 0 and 1", "device-side assert triggered")
 
@@ -72,8 +69,8 @@ def work(request: RunRequest, *, isolation: str) -> None:
         cell = Cell.from_plain(request.cell)
         engine = make_engine(cell, request.round, request.cache_folder)
         recorder.phases["start_s"] = (time.perf_counter_ns() - request.requested_ns) / 1e9
-        alive = heartbeat(folder / HEARTBEAT)
-        memory = _pass(request, cell, engine, recorder, isolation, alive)
+        heartbeat = Heartbeat(folder / HEARTBEAT, json.dumps(describe_room()))
+        memory = _pass(request, cell, engine, recorder, isolation, heartbeat)
         environment = engine.environment()
     except Unavailable as error:
         recorder.status, recorder.reason = Status.UNAVAILABLE, str(error)
@@ -89,20 +86,12 @@ def work(request: RunRequest, *, isolation: str) -> None:
 
 
 def _pass(
-    request: RunRequest,
-    cell: Cell,
-    engine: Engine,
-    recorder: Recorder,
-    isolation: str,
-    alive: Callable[[], None],
+    request: RunRequest, cell: Cell, engine: Engine, recorder: Recorder, isolation: str, heartbeat: Heartbeat
 ) -> MemoryRecord | None:
     data_file = None if request.data_file is None else Path(request.data_file)
     split = load(cell.data, cell.seed, data_file, cell.network.dtype)
     conditions = Conditions(
-        cell=cell,
-        round_=request.round,
-        target_loss=request.target_loss,
-        alive=alive,
+        cell=cell, round_=request.round, target_loss=request.target_loss, alive=heartbeat, entered=heartbeat.enter
     )
     if request.kind == "memory":
         return measure_memory(engine, split, conditions, recorder, isolation=isolation)
@@ -132,32 +121,6 @@ def make_engine(cell: Cell, round_: int, cache_folder: str | None = None) -> Eng
     return engine_class(Setup(cell=cell, lr=lr, native_seed=cell.seed * 1_000_003 + round_, cache_folder=cache))
 
 
-def blames_disk(error: BaseException, *folders: Path) -> bool:
-    """Whether an error, or what lies behind it, is a full or read-only disk, or a folder of ours that is gone."""
-    return any(_says_disk(behind) or _lies_in(behind, folders) for behind in _chain(error))
-
-
-def _says_disk(error: BaseException) -> bool:
-    if isinstance(error, OSError) and error.errno in _NO_DISK:
-        return True
-    return any(words in str(error).lower() for words in _NO_DISK_WORDS)
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    behind: BaseException | None = error
-    while behind is not None and id(behind) not in seen:
-        seen.add(id(behind))
-        yield behind
-        behind = behind.__cause__ or behind.__context__
-
-
-def _lies_in(error: BaseException, folders: Iterable[Path]) -> bool:
-    if not isinstance(error, OSError) or not isinstance(error.filename, str | Path):
-        return False
-    return any(Path(error.filename).is_relative_to(folder) for folder in folders)
-
-
 def leave_for_want_of_disk(folder: Path, error: BaseException) -> NoReturn:
     """Ends the worker without an outcome: the supervisor stops the sweep, and the run is done again another time."""
     where = (isinstance(error, OSError) and error.filename) or folder
@@ -179,26 +142,6 @@ def status_of(error: Exception) -> Status:
     if isinstance(error, MemoryError) or says_out_of_memory(text):
         return Status.OOM
     return Status.DIVERGED if any(words in text for words in _NO_PROBABILITY) else Status.ERROR
-
-
-def heartbeat(path: Path) -> Callable[[], None]:
-    """A sign of life for the supervisor, at most once a second.
-
-    The file's time of change is set to the monotonic clock, one for all processes, which nobody puts forward or back.
-    That it is there says that the framework has been imported; in it stands what limits the worker's memory.
-    """
-    path.write_text(json.dumps(describe_room()))
-    last_ns = 0
-
-    def alive() -> None:
-        nonlocal last_ns
-        now_ns = time.monotonic_ns()
-        if now_ns - last_ns >= _HEARTBEAT_NS:
-            os.utime(path, ns=(now_ns, now_ns))
-            last_ns = now_ns
-
-    alive()
-    return alive
 
 
 def write_outcome(
