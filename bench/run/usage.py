@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -39,6 +40,11 @@ class Usage:
     def plain(self) -> dict[str, Any]:
         """As JSON-ready values."""
         return asdict(self)
+
+
+def own_peak_rss_bytes() -> int | None:
+    """The highest resident set of this process so far, its children not counted; None where it is not known."""
+    return peak_rss_bytes(resource.getrusage(resource.RUSAGE_SELF))
 
 
 def peak_rss_bytes(counted: Any) -> int | None:

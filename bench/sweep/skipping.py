@@ -19,11 +19,11 @@ from typing import Any
 from bench.cell import Cell
 from bench.records import SKIPPED_AFTER_OOM, RunResult, Status
 from bench.run.tally import Tail
+from bench.store.journal import RECORD_SET_ASIDE
 from bench.store.layout import SweepFolder
 from bench.store.reader import read_result, read_sweep
 
 _TRAINED = (Status.OK, Status.TARGET_NOT_REACHED, Status.DIVERGED)
-_RECORD_SET_ASIDE = "record_set_aside"
 
 RunKey = tuple[str, int]
 
@@ -89,7 +89,7 @@ class _Seen:
                 self._take(event, key, cell)
 
     def _take(self, event: dict[str, Any], key: RunKey, cell: Cell) -> None:
-        if event.get("event") == _RECORD_SET_ASIDE:
+        if event.get("event") == RECORD_SET_ASIDE:
             self._families[_family(cell)].forget(key)
         elif event.get("event") == "run_finished":
             family, status = self._families[_family(cell)], event.get("status")
@@ -114,8 +114,11 @@ class _Seen:
 
 
 def _family(cell: Cell) -> Cell:
-    """The cell without its batch size; a control is of its twin's family, and takes no memory pass for being one."""
-    protocol = replace(cell.protocol, memory=False)
+    """The cell without its batch size, and without what changes no measurement, which a resumed sweep may change.
+
+    A control is of its twin's family.
+    """
+    protocol = replace(cell.protocol, memory=False, timeout_s=1.0, stall_s=1.0)
     return replace(cell, batch_size=0, batch_size_label="", control=False, protocol=protocol)
 
 
