@@ -69,7 +69,7 @@ def work(request: RunRequest, *, isolation: str) -> None:
         cell = Cell.from_plain(request.cell)
         engine = make_engine(cell, request.round, request.cache_folder)
         recorder.phases["start_s"] = (time.perf_counter_ns() - request.requested_ns) / 1e9
-        heartbeat = Heartbeat(folder / HEARTBEAT, json.dumps(describe_room()))
+        heartbeat = Heartbeat(folder / HEARTBEAT, describe_room())
         memory = _pass(request, cell, engine, recorder, isolation, heartbeat)
         environment = engine.environment()
     except Unavailable as error:
