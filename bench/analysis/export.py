@@ -13,7 +13,6 @@ from pandas.api.types import is_string_dtype
 from bench.analysis.tables import Tables
 from bench.store.layout import SweepFolder
 from bench.store.writer import write_bytes, write_parquet
-from bench.text import shortened, visible
 
 NAMES = ("runs", "cells", "epochs", "steps", "comparisons", "payoffs", "models", "crossings", "noise")
 # Files hold the controls as well, marked in a column.
@@ -22,9 +21,7 @@ _WHOLE: dict[str, Callable[[Tables], pd.DataFrame]] = {
     "cells": lambda tables: tables.every_cell,
 }
 # What a spreadsheet takes for a formula, and the white space it looks behind.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-# Spreadsheets break a longer cell apart.
-_MOST_IN_A_CELL = 32_000
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def write_tables(tables: Tables, folder: SweepFolder) -> None:
@@ -40,10 +37,7 @@ def write_tables(tables: Tables, folder: SweepFolder) -> None:
 
 
 def csv_text(table: pd.DataFrame) -> memoryview:
-    """UTF-8, one header line, nulls empty; text on one line, behind an apostrophe where it would be a formula.
-
-    Parquet holds every text as it is.
-    """
+    """UTF-8, one header line, nulls empty, text that a spreadsheet would take for a formula behind an apostrophe."""
     safe = pd.DataFrame({name: _harmless(table[name]) for name in table.columns}, copy=False)
     sink = pa.BufferOutputStream()
     pyarrow.csv.write_csv(
@@ -61,5 +55,4 @@ def _harmless(column: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def _neutral(text: str) -> str:
-    shown = shortened(visible(text), _MOST_IN_A_CELL)
-    return f"'{shown}" if text.startswith(_FORMULA_STARTS) or shown.startswith(_FORMULA_STARTS) else shown
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
