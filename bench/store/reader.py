@@ -194,6 +194,8 @@ def _parse(kind: _Kind[Record], path: Path) -> Record:
         raise DamagedRecordError(first_error(error)) from error
     except ValueError as error:
         raise DamagedRecordError(str(error)) from error
+    except RecursionError as error:
+        raise DamagedRecordError("it is nested too deeply") from error
 
 
 def _version(plain: dict[str, Any], path: Path) -> int:
@@ -222,7 +224,10 @@ def _compare_checksum(plain: dict[str, Any], version: int) -> None:
 def _altered(path: Path) -> bool:
     """Whether a record that claims to be a newer version's has a checksum that does not match."""
     plain = opened(_bytes(path))
-    return CHECKSUM in plain and plain[CHECKSUM] != checksum(plain)
+    try:
+        return CHECKSUM in plain and bool(plain[CHECKSUM] != checksum(plain))
+    except (ValueError, RecursionError):
+        return True
 
 
 def _bytes(path: Path) -> bytes:
