@@ -19,18 +19,20 @@ OOM_FROM_32 = "if self.cell.batch_size >= 32: raise MemoryError('planted')"
 @pytest.fixture
 def sweep(tmp_path: Path) -> list[str]:
     python = faulty_python(tmp_path / "bad", OOM_FROM_32, method="Engine.step", after=0)
-    sizes = ("batch_size=8,32,64,full", f"interpreters.reference={python}", "protocol.memory=false")
+    sizes = (
+        "batch_size=8,32,64,full",
+        f"interpreters.reference={python}",
+        "protocol.memory=false",
+        "protocol.control=false",
+    )
     return ["bench", "sweep", *TINY, *QUICK, *sizes, "sweep.name=s"]
 
 
 def by_size(folder: SweepFolder) -> dict[int, list[RunResult]]:
-    sizes = {
-        planned.id: planned.cell["batch_size"] for planned in read_sweep(folder).cells if not planned.cell["control"]
-    }
+    sizes = {planned.id: planned.cell["batch_size"] for planned in read_sweep(folder).cells}
     runs: dict[int, list[RunResult]] = {}
     for result in read_results(folder):
-        if result.cell_id in sizes:
-            runs.setdefault(sizes[result.cell_id], []).append(result)
+        runs.setdefault(sizes[result.cell_id], []).append(result)
     return runs
 
 
@@ -50,6 +52,7 @@ def test_larger_batch_sizes_are_spared_and_are_rows(tmp_path: Path, sweep: list[
     assert "skipped after oom at batch 32" in (tmp_path / "results" / "s" / "report.html").read_text()
 
 
+@pytest.mark.faults
 def test_the_setting_runs_them_all_the_same(tmp_path: Path, sweep: list[str]) -> None:
     assert run(tmp_path, *sweep, "sweep.skip_after_oom=false").returncode == 3
     runs = by_size(SweepFolder(tmp_path / "results" / "s"))
