@@ -22,6 +22,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
+
 from bench.errors import StorageError, Unavailable
 from bench.run.usage import Usage
 
@@ -159,7 +161,9 @@ class Kept:
         raise Unavailable(f"the interpreter {interpreter} cannot be started: {reason}")
 
     def _close(self, end: Exit) -> None:
-        end_group(self.pid)  # only a keeper that died itself leaves anything behind
+        if end is UNSEEN:  # only a keeper that died itself leaves anything behind
+            end_group(self.pid)
+            end_all_with(self.scratch)
         self.process.wait()
         self._end = end
         self._forget()
@@ -197,6 +201,14 @@ def _scratch() -> str:
             "workers and their compilers need one",
             "free some space there, or name another folder in the variable TMPDIR",
         ) from error
+
+
+def end_all_with(scratch: str) -> None:
+    """Kills what was started with its temporary files in a folder: all that was below one keeper, and nothing else."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if process.environ().get("TMPDIR", "").startswith(scratch):
+                process.kill()
 
 
 def kill_group(pid: int) -> None:

@@ -7,14 +7,12 @@ supervisor.
 
 from __future__ import annotations
 
-import errno
 import io
 import json
 import os
 import sys
 import time
 import traceback
-from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -27,6 +25,7 @@ from bench.engines import catalogue
 from bench.engines.base import Engine, Setup
 from bench.errors import Unavailable, UsageError
 from bench.records import MemoryRecord, RunRequest, Status, WorkerOutcome, to_plain
+from bench.run.disk import blames_disk
 from bench.run.environment import describe_process
 from bench.run.heartbeat import Heartbeat
 from bench.run.lost import says_device_lost
@@ -42,8 +41,6 @@ OUTCOME, TRACE, HEARTBEAT = "outcome.json", "trace.npz", "heartbeat"
 CANNOT_WRITE = 74
 """Exit code of a worker that could not write what it has to say (EX_IOERR of sysexits.h)."""
 CANNOT_WRITE_MARK = "bench-worker: cannot write "
-_NO_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-_NO_DISK_WORDS = ("no space left on device", "disk quota exceeded", "read-only file system")
 # What torch's BCELoss says of a NaN: on the processor, and on a GPU, where no other check of these loops can fail.
 _NO_PROBABILITY = ("all elements of input should be between 0 and 1", "device-side assert triggered")
 
@@ -89,21 +86,12 @@ def work(request: RunRequest, *, isolation: str) -> None:
 
 
 def _pass(
-    request: RunRequest,
-    cell: Cell,
-    engine: Engine,
-    recorder: Recorder,
-    isolation: str,
-    heartbeat: Heartbeat,
+    request: RunRequest, cell: Cell, engine: Engine, recorder: Recorder, isolation: str, heartbeat: Heartbeat
 ) -> MemoryRecord | None:
     data_file = None if request.data_file is None else Path(request.data_file)
     split = load(cell.data, cell.seed, data_file, cell.network.dtype)
     conditions = Conditions(
-        cell=cell,
-        round_=request.round,
-        target_loss=request.target_loss,
-        alive=heartbeat,
-        entered=heartbeat.enter,
+        cell=cell, round_=request.round, target_loss=request.target_loss, alive=heartbeat, entered=heartbeat.enter
     )
     if request.kind == "memory":
         return measure_memory(engine, split, conditions, recorder, isolation=isolation)
@@ -131,32 +119,6 @@ def make_engine(cell: Cell, round_: int, cache_folder: str | None = None) -> Eng
     if cache is not None:
         cache.mkdir(parents=True, exist_ok=True)
     return engine_class(Setup(cell=cell, lr=lr, native_seed=cell.seed * 1_000_003 + round_, cache_folder=cache))
-
-
-def blames_disk(error: BaseException, *folders: Path) -> bool:
-    """Whether an error, or what lies behind it, is a full or read-only disk, or a folder of ours that is gone."""
-    return any(_says_disk(behind) or _lies_in(behind, folders) for behind in _chain(error))
-
-
-def _says_disk(error: BaseException) -> bool:
-    if isinstance(error, OSError) and error.errno in _NO_DISK:
-        return True
-    return any(words in str(error).lower() for words in _NO_DISK_WORDS)
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    behind: BaseException | None = error
-    while behind is not None and id(behind) not in seen:
-        seen.add(id(behind))
-        yield behind
-        behind = behind.__cause__ or behind.__context__
-
-
-def _lies_in(error: BaseException, folders: Iterable[Path]) -> bool:
-    if not isinstance(error, OSError) or not isinstance(error.filename, str | Path):
-        return False
-    return any(Path(error.filename).is_relative_to(folder) for folder in folders)
 
 
 def leave_for_want_of_disk(folder: Path, error: BaseException) -> NoReturn:

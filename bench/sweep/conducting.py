@@ -29,7 +29,7 @@ from bench.store.claim import link_latest, locked, new_folder
 from bench.store.data import data_file
 from bench.store.layout import SweepFolder
 from bench.store.reader import read_result, read_sweep
-from bench.store.sessions import last_resumed, planned_rounds
+from bench.store.sessions import is_finished, last_resumed, planned_rounds
 from bench.store.space import require_space
 from bench.store.writer import write_sweep
 from bench.sweep.leaving import Leaving, Left, one_run
@@ -86,7 +86,7 @@ def conduct(plan: Plan, launch: Launch, *, overrides: Sequence[str], show: Show 
         require_space(results, bytes_needed(plan))
     folder = new_folder(results, config.name)
     console = make_console()
-    with locked(folder), Leaving(config.budget_s):
+    with _held(folder, config.budget_s):
         if folder.sweep_json.exists():
             resumption = Resumption(folder, config.retry, plan, config.budget_s)
             plan, record = _reopen(resumption, overrides, console)
@@ -107,7 +107,7 @@ def resume(resumption: Resumption, launch: Launch, *, overrides: Sequence[str]) 
     """
     read_sweep(resumption.folder)  # that there is one, before a lock is written
     console = make_console()
-    with locked(resumption.folder), Leaving(resumption.budget_s):
+    with _held(resumption.folder, resumption.budget_s):
         plan, record = _reopen(resumption, overrides, console)
         return _conduct(plan, resumption.folder, record, launch, _summary, console)
 
@@ -140,6 +140,25 @@ def _conduct(plan: Plan, folder: SweepFolder, record: SweepRecord, launch: Launc
 
 
 @contextmanager
+def _held(folder: SweepFolder, budget_s: float | None) -> Iterator[None]:
+    """The folder is ours and the signals are watched; whoever leaves it is told how to go on."""
+    with locked(folder), Leaving(budget_s):
+        try:
+            yield
+        except Left as left:
+            if left.resume is None and folder.sweep_json.exists():
+                _tell_of(left, folder)
+            raise
+
+
+def _tell_of(left: Left, folder: SweepFolder) -> None:
+    """Tells the journal that the sweep is left, and the user how to go on; a signal may come when all has been run."""
+    left.resume = folder.resume_command()
+    if not is_finished(folder):
+        journal.append(folder, journal.SWEEP_STOPPED, why=left.why.label)
+
+
+@contextmanager
 def _reported(folder: SweepFolder, console: Console, show: Show) -> Iterator[None]:
     """However the rounds end, templates do, and what was measured has its report: it is what the user gets for it."""
     try:
@@ -148,8 +167,7 @@ def _reported(folder: SweepFolder, console: Console, show: Show) -> Iterator[Non
         finally:
             close_templates()
     except Left as left:
-        left.resume = folder.resume_command()
-        journal.append(folder, journal.SWEEP_STOPPED, why=left.why.label)
+        _tell_of(left, folder)
         if not left.at_once and _anything_ran(folder):
             _report(folder, console, show)
         raise

@@ -14,7 +14,8 @@ from bench.records import RunResult, Status
 from bench.run.supervisor import close_templates
 from bench.store.layout import SweepFolder
 from tests.faults import interpreters as faults
-from tests.faults.test_workers import GONE_WITHIN_S, ISOLATIONS, make_cell, run
+from tests.faults.cells import make_cell
+from tests.faults.test_workers import GONE_WITHIN_S, ISOLATIONS, run
 
 STALL_S = 1.0
 SLOW = pytest.mark.faults

@@ -14,7 +14,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from bench.cell import BudgetSpec, Cell, DataSpec, OptimizerSpec, ProtocolSpec
+from bench.cell import BudgetSpec, Cell, DataSpec, OptimizerSpec
 from bench.records import CompileCache, PlannedCell, RunRequest, RunResult, Status
 from bench.run import supervisor
 from bench.run.attempt import Attempt, attempt
@@ -24,26 +24,11 @@ from bench.run.supervisor import close_templates, record_unavailable, run_cell
 from bench.store.layout import SweepFolder
 from bench.store.trace import read_worker_trace
 from tests.faults import interpreters as faults
+from tests.faults.cells import make_cell
 
 ISOLATIONS = ("fork", "spawn")
 # What was killed is gone at once, but a crowded machine may take long to say so.
 GONE_WITHIN_S = 30.0
-
-
-def make_cell(**changes: Any) -> Cell:
-    protocol: dict[str, Any] = dict(steady_min_s=0.0, steady_min_epochs=1, timeout_s=60.0, stall_s=30.0, memory=False)
-    protocol |= changes.pop("protocol", {})
-    plain: dict[str, Any] = dict(
-        framework="reference",
-        loop="eager",
-        device="cpu",
-        batch_size=16,
-        batch_size_label="16",
-        data=DataSpec(name="teacher", n_train=40, n_val=10, features=4, noise=0.0, distribution="normal"),
-        budget=BudgetSpec(epochs=2),
-        protocol=ProtocolSpec(**protocol),
-    )
-    return Cell(**(plain | changes))
 
 
 @pytest.fixture
