@@ -23,6 +23,7 @@ from bench.records import Status
 from bench.run.tally import CellName, Event, Tail, Tally, planned_runs
 from bench.store.journal import ROUND_ADDED
 from bench.store.layout import SweepFolder
+from bench.text import for_terminal
 
 POLL_S = 0.5
 _LOG = logging.getLogger(__name__)
@@ -120,7 +121,7 @@ class Progress:
             self._print(unavailable_line(taken))
 
     def _print(self, line: str, style: str = "") -> None:
-        self._console.print(Text(line, style=style), soft_wrap=True)
+        self._console.print(Text(for_terminal(line), style=style), soft_wrap=True)
 
     def _draw(self) -> None:
         if self._bar is None:
