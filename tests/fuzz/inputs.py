@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import math
 import sys
 import tempfile
 import time
@@ -34,6 +33,7 @@ from bench.text import one_line
 from tests.synthetic import make_sweep
 
 SLOWEST_S = 20.0
+MOST = 1e30
 _SETTINGS = {
     "deadline": None,
     "database": None,
@@ -63,8 +63,8 @@ HOSTILE = st.sampled_from(
     [
         "../../etc/passwd", "</script><script>alert(1)</script>", "=HYPERLINK(1)", "$\\frac{", "a\nb", "\u202egnitsurt",
         "x" * 300, "\x1b]0;title\x07", "${oc.env:HOME}", "${x}", "${now:%Y}", "${hydra:run.dir}", "_target_", "nan",
-        "inf", "-inf", "-0", "1e400", "1e-400", str(10**30), "true", "null", "٣٢", "1_0", "0x10", "32.0", "'", '"', "[", "{",
-        "}", "full", "", " ", "\\", "~", "glob(*)", "choice(1,2)", "range(1,5)", "interval(1,2)", "sort(3,2)", "a,b",
+        "inf", "-inf", "-0", "1e400", "1e-400", str(10**30), "true", "null", "٣٢", "1_0", "0x10", "32.0", "'", '"', "[",
+        "{", "}", "full", "", " ", "\\", "~", "glob(*)", "choice(1,2)", "range(1,5)", "interval(1,2)", "sort(3,2)", "a,b",
     ]
 )  # fmt: skip
 WORDS = st.one_of(HOSTILE, st.text(max_size=20), st.integers().map(str), st.floats().map(repr))
@@ -74,14 +74,19 @@ KEYS = st.sampled_from(
         "data.path", "data.target", "data.noise", "optimizer", "optimizer.lr", "optimizer.beta1", "network.hidden",
         "network.dtype", "budget.epochs", "lr_policy", "protocol", "protocol.rounds", "protocol.timeout_s",
         "protocol.precision", "sweep.name", "sweep.dir", "sweep.require", "experiment", "hydra.run.dir",
-        "hydra.sweep.dir", "hydra.output_subdir", "hydra/launcher", "hydra.launcher", "hydra.callbacks", "hydra.sweeper",
+        "hydra.sweep.dir", "hydra.output_subdir", "hydra/launcher", "hydra.launcher", "hydra.callbacks",
+        "hydra.sweeper",
         "hydra.job.chdir", "hydra.job.env_set", "hydra/job_logging", "hydra.verbose", "data._target_", "x._target_",
         "job.cell_id", "job.sweep_dir",
     ]
 )  # fmt: skip
 LEAF_KEYS = st.sampled_from([key for key in known_keys() if not any(k.startswith(f"{key}.") for k in known_keys())])
 SIGNS = st.sampled_from(["", "", "", "+", "++", "~"])
+ALLOWED = st.sampled_from(
+    ["batch_size=8,full", "seed=3", "data.n=50", "optimizer.lr=0.1,0.01", "sweep.name=mine", "protocol.rounds=2"]
+)
 OVERRIDES = st.one_of(
+    ALLOWED,
     st.builds("{}{}={}".format, SIGNS, KEYS, WORDS),
     st.builds("{}{}={{_target_:os.mkdir,path:sprung}}".format, SIGNS, KEYS),
     st.text(max_size=30).filter(lambda text: not text.startswith("-")),
@@ -132,9 +137,7 @@ def out_of_range(config: Any) -> str | None:
         if hasattr(value, "__dataclass_fields__"):
             if found := out_of_range(value):
                 return f"{name}.{found}"
-        elif (isinstance(value, float) and not math.isfinite(value)) or (
-            isinstance(value, int | float) and (abs(value) > 1e30 or str(value) == "-0.0")
-        ):
+        elif isinstance(value, int | float) and (not abs(value) <= MOST or str(value) == "-0.0"):
             return f"{name}={value}"
     return None
 
@@ -185,7 +188,8 @@ TABLE = pd.DataFrame({"a": [0.5, 1.5, -2.0, 4.0] * 8, "b": range(32), "label": [
 def _healthy(kind: str) -> bytes:
     buffer = io.BytesIO()
     if kind == "npz":
-        np.savez_compressed(buffer, **{str(name): column.to_numpy() for name, column in TABLE.items()})
+        columns: dict[str, Any] = {str(name): column.to_numpy() for name, column in TABLE.items()}
+        np.savez_compressed(buffer, **columns)
     else:
         TABLE.to_parquet(buffer, index=False)
     return buffer.getvalue()
