@@ -64,7 +64,8 @@ HOSTILE = st.sampled_from(
         "../../etc/passwd", "</script><script>alert(1)</script>", "=HYPERLINK(1)", "$\\frac{", "a\nb", "\u202egnitsurt",
         "x" * 300, "\x1b]0;title\x07", "${oc.env:HOME}", "${x}", "${now:%Y}", "${hydra:run.dir}", "_target_", "nan",
         "inf", "-inf", "-0", "1e400", "1e-400", str(10**30), "true", "null", "٣٢", "1_0", "0x10", "32.0", "'", '"', "[",
-        "{", "}", "full", "", " ", "\\", "~", "glob(*)", "choice(1,2)", "range(1,5)", "interval(1,2)", "sort(3,2)", "a,b",
+        "{", "}", "full", "", " ", "\\", "~", "glob(*)", "choice(1,2)", "range(1,5)", "interval(1,2)", "sort(3,2)",
+        "a,b",
     ]
 )  # fmt: skip
 WORDS = st.one_of(HOSTILE, st.text(max_size=20), st.integers().map(str), st.floats().map(repr))
