@@ -22,6 +22,7 @@ from bench.run.memory import ONE_ROW_CACHE
 from bench.run.processes import Template
 from bench.run.supervisor import close_templates, record_unavailable, run_cell
 from bench.store.layout import SweepFolder
+from bench.store.space import size_text
 from bench.store.trace import read_worker_trace
 from tests.faults import interpreters as faults
 from tests.faults.cells import make_cell
@@ -227,6 +228,46 @@ def alive(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of the address space are Linux's")
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+@pytest.mark.parametrize(
+    ("fault", "signal", "words"),
+    [
+        (faults.GROW_UNTIL_IT_RAISES, None, "MemoryError"),
+        (faults.GROW_UNTIL_IT_SEGFAULTS, "SIGSEGV", "so ends what gets no more memory, and ulimit -v allows it"),
+        (faults.GROW_UNTIL_IT_ABORTS, "SIGABRT", "so ends what gets no more memory, and ulimit -v allows it"),
+    ],
+)
+def test_memory_under_a_limit_runs_out_as_one_status(
+    folder: SweepFolder, tmp_path: Path, isolation: str, fault: str, signal: str | None, words: str
+) -> None:
+    python = faults.faulty_python(tmp_path / "hungry", fault, method="worker.make_engine", after=0)
+    result = run(folder, make_cell(protocol={"isolation": isolation}, python=python))
+    assert (result.status, result.exit_signal) == (Status.OOM, signal)
+    assert words in (result.reason or "")
+    assert result.process_peak_bytes is not None
+    assert result.process_peak_bytes > 150 << 20
+    assert f"peak {size_text(result.process_peak_bytes)} resident" in (result.reason or "")
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+def test_a_run_tells_its_peak_however_it_ends(folder: SweepFolder, tmp_path: Path, isolation: str) -> None:
+    peaks = []
+    for number, fault in enumerate((faults.HOLD_300_MB, f"{faults.HOLD_300_MB}; {faults.KILL}")):
+        python = faults.faulty_python(tmp_path / str(number), fault)
+        result = run(folder, make_cell(protocol={"isolation": isolation}, seed=number, python=python))
+        assert result.status is (Status.CRASHED if number else Status.OK)
+        assert result.process_peak_reason is None
+        assert result.process_peak_bytes is not None
+        peaks.append(result.process_peak_bytes)
+    assert all(300 << 20 < peak < 600 << 20 for peak in peaks)
+
+
+def test_an_interpreter_that_cannot_be_started_has_no_peak(folder: SweepFolder) -> None:
+    result = run(folder, make_cell(python="/nowhere/python"))
+    assert (result.process_peak_bytes, result.process_peak_reason) == (None, "no worker was started")
 
 
 def test_losses_that_are_no_numbers_are_a_status_not_a_number(folder: SweepFolder) -> None:
