@@ -78,6 +78,9 @@ GROW_UNTIL_IT_SEGFAULTS = _LIMITED.format(step="[libc.memset(libc.malloc(8 << 20
 GROW_UNTIL_IT_ABORTS = _LIMITED.format(
     step="[libc.memset(libc.malloc(8 << 20) or os.abort(), 1, 8 << 20) for _ in iter(int, 1)]"
 )
+NO_SPACE = "raise OSError(28, os.strerror(28), str(self))"
+READ_ONLY = "raise OSError(30, os.strerror(30), str(self))"
+NO_SPACE_FOR_A_COMPILER = "raise RuntimeError('g++: error writing to /tmp/x.s: No space left on device')"
 PRINT = "print('words of the engine', flush=True)"
 
 

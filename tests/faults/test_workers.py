@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench.cell import BudgetSpec, Cell, DataSpec, OptimizerSpec
+from bench.errors import StorageError
 from bench.records import CompileCache, PlannedCell, RunRequest, RunResult, Status
 from bench.run import supervisor
 from bench.run.attempt import Attempt, attempt
@@ -412,6 +414,44 @@ def test_an_unavailable_cell_is_a_row_at_once(folder: SweepFolder) -> None:
     assert (result.status, result.reason) == (Status.UNAVAILABLE, "no GPU was found")
     assert folder.run(cell.id, 0).result.exists()
     assert events(folder)[-1]["event"] == "run_unavailable"
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+@pytest.mark.parametrize(
+    ("method", "fault", "words"),
+    [
+        ("worker._write", faults.NO_SPACE, "trace.npz: No space left on device"),
+        ("worker._write", faults.READ_ONLY, "trace.npz: Read-only file system"),
+        ("Engine.step", faults.NO_SPACE_FOR_A_COMPILER, "No space left on device"),
+    ],
+)
+def test_a_worker_without_a_disk_stops_the_sweep_and_leaves_its_run_to_be_done(
+    folder: SweepFolder, tmp_path: Path, isolation: str, method: str, fault: str, words: str
+) -> None:
+    cell = make_cell(
+        protocol={"isolation": isolation}, python=faults.faulty_python(tmp_path / "bad", fault, method=method, after=0)
+    )
+    with pytest.raises(StorageError, match=words) as stopped:
+        run(folder, cell)
+    assert "go on" in stopped.value.next_step or "run again" in stopped.value.next_step
+    assert not list(folder.runs.glob("*/*/result.json"))
+    assert run(folder, make_cell(protocol={"isolation": isolation})).status is Status.OK
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+def test_a_folder_that_vanishes_under_a_worker_stops_the_sweep(
+    folder: SweepFolder, tmp_path: Path, isolation: str
+) -> None:
+    vanish = f"__import__('shutil').rmtree({str(folder.path)!r}, ignore_errors=True)"
+    cell = make_cell(protocol={"isolation": isolation}, python=faults.faulty_python(tmp_path / "bad", vanish))
+    with pytest.raises(StorageError, match="the worker could not write"):
+        run(folder, cell)
+
+
+def test_a_folder_that_is_none_stops_the_sweep(folder: SweepFolder) -> None:
+    folder.runs.touch()
+    with pytest.raises(StorageError, match=re.escape(str(folder.runs))):
+        run_cell(folder, make_cell(), round_=0, order_in_round=0)
 
 
 @pytest.mark.parametrize("isolation", ISOLATIONS)
