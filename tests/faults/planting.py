@@ -1,0 +1,149 @@
+"""What goes wrong inside a parent: planted from outside before it starts, so that the harness has no switch for tests.
+
+Each function patches what every program stands on: the calls of the operating system, or the journal's own word of
+where the sweep is.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+import time
+from typing import Any
+
+from tests.faults import steps
+
+
+def die_at(folder: str, number: int, half: bool = False) -> None:
+    """SIGKILL before the storage step of that number below the folder, or after half the bytes of a write."""
+
+    def die(step: steps.Step, count: int) -> int | None:
+        if count != number:
+            return None
+        if half and step.size:
+            return step.size // 2
+        os.kill(os.getpid(), signal.SIGKILL)
+        return None
+
+    steps.watch(folder, die, then=lambda: os.kill(os.getpid(), signal.SIGKILL))
+
+
+def count_steps(folder: str, into: str) -> None:
+    """Writes the name of every storage step below the folder to a file outside it, one a line."""
+    descriptor = os.open(into, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    write = os.write
+
+    def note(step: steps.Step, _count: int) -> None:
+        write(descriptor, f"{step.verb} {int(step.size > 1)} {step.path}\n".encode())
+
+    steps.watch(folder, note)
+
+
+def refuse_writes(folder: str, error: str, first: int, names: str = "") -> None:
+    """Every write below the folder from the ``first`` on fails with the named error; of those paths only."""
+    number = getattr(errno, error)
+    seen = 0
+
+    def refuse(step: steps.Step, _count: int) -> None:
+        nonlocal seen
+        if names not in step.path or (error == "ENOSPC" and step.verb not in ("write", "open", "mkdir")):
+            return
+        seen += 1
+        if seen >= first:
+            raise OSError(number, os.strerror(number), step.path)
+
+    steps.watch(folder, refuse)
+
+
+def no_report() -> None:
+    """The sweep makes no report: for faults of the records, by the hundred."""
+    from bench.report import build, terminal
+
+    build.build_report = lambda *_a, **_k: None  # type: ignore[assignment]
+    terminal.print_summary = lambda *_a, **_k: None
+
+
+def signal_at(event: str, nth: int, *signals: int) -> None:
+    """The parent gets signals right after it has journalled the nth event of that name."""
+    from bench.store import journal
+
+    append = journal.append
+    seen = 0
+
+    def telling(folder: Any, name: str, **details: Any) -> None:
+        nonlocal seen
+        append(folder, name, **details)
+        seen += name == event
+        if seen == nth and name == event:
+            for number in signals:
+                os.kill(os.getpid(), number)
+
+    journal.append = telling
+
+
+def pause_at(event: str, nth: int, seconds: float) -> None:
+    """The parent sleeps right after the nth event of that name: time for somebody else to come."""
+    from bench.store import journal
+
+    append = journal.append
+    seen = 0
+
+    def telling(folder: Any, name: str, **details: Any) -> None:
+        nonlocal seen
+        append(folder, name, **details)
+        seen += name == event
+        if seen == nth and name == event:
+            time.sleep(seconds)
+
+    journal.append = telling
+
+
+def close_stdout() -> None:
+    """Whoever read standard output has left."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    os.dup2(writing, 1)
+    os.close(writing)
+
+
+def limit_file_size(most_bytes: int) -> None:
+    """No file grows beyond that (EFBIG): a quota, for real."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
+
+
+def ignore_hangup() -> None:
+    """As ``nohup`` starts a program."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def other_software(package: str, version: str) -> None:
+    """As if that package had been installed in another version since."""
+    from bench.plan import machine
+    from bench.sweep import record
+
+    software = machine.software
+
+    def pretended(*arguments: Any, **named: Any) -> Any:
+        return software(*arguments, **named) | {package: version}
+
+    machine.software = pretended
+    if hasattr(record, "software"):
+        record.software = pretended
+
+
+def other_machine() -> None:
+    """As if the folder had been carried to a machine with another processor."""
+    from bench.plan import machine as module
+    from bench.sweep import record
+
+    machine = module.machine
+
+    def pretended(*arguments: Any, **named: Any) -> Any:
+        return machine(*arguments, **named) | {"processor": "Another Processor 9000", "hostname": "elsewhere"}
+
+    module.machine = pretended
+    if hasattr(record, "machine"):
+        record.machine = pretended
