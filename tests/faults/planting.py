@@ -7,10 +7,13 @@ where the sweep is.
 from __future__ import annotations
 
 import errno
+import importlib
 import os
 import resource
+import shutil
 import signal
 import time
+from collections.abc import Callable
 from typing import Any
 
 from tests.faults import steps
@@ -67,6 +70,54 @@ def no_report() -> None:
 
 def signal_at(event: str, nth: int, *signals: int) -> None:
     """The parent gets signals right after it has journalled the nth event of that name."""
+    _at(event, nth, lambda: [os.kill(os.getpid(), number) for number in signals])
+
+
+def signal_in(module: str, function: str, number: int) -> None:
+    """The parent gets a signal as it calls a function."""
+    room = importlib.import_module(module)
+    call = getattr(room, function)
+
+    def interrupted(*arguments: Any, **named: Any) -> Any:
+        os.kill(os.getpid(), number)
+        return call(*arguments, **named)
+
+    setattr(room, function, interrupted)
+
+
+def pause_at(event: str, nth: int, until: str) -> None:
+    """The parent waits right after the nth event of that name until a file is there: time for somebody else to come."""
+
+    def wait() -> None:
+        deadline_s = time.monotonic() + 60
+        while not os.path.exists(until) and time.monotonic() < deadline_s:
+            time.sleep(0.02)
+
+    _at(event, nth, wait)
+
+
+def remove_at(event: str, nth: int, folder: str) -> None:
+    """Somebody removes a folder right after the nth event of that name."""
+    _at(event, nth, lambda: shutil.rmtree(folder))
+
+
+def fill_at(event: str, nth: int, folder: str, left_bytes: int) -> None:
+    """Somebody fills the disk of a folder, but for so many bytes, right after the nth event of that name."""
+
+    def fill() -> None:
+        free = shutil.disk_usage(folder).free
+        with open(os.path.join(folder, "ballast"), "wb") as file:
+            file.write(bytes(max(0, free - left_bytes)))
+
+    _at(event, nth, fill)
+
+
+def refuse_writes_at(event: str, nth: int, folder: str, error: str) -> None:
+    """From the nth event of that name on, every storage step below the folder fails with the named error."""
+    _at(event, nth, lambda: refuse_writes(folder, error, 1))
+
+
+def _at(event: str, nth: int, act: Callable[[], object]) -> None:
     from bench.store import journal
 
     append = journal.append
@@ -77,25 +128,7 @@ def signal_at(event: str, nth: int, *signals: int) -> None:
         append(folder, name, **details)
         seen += name == event
         if seen == nth and name == event:
-            for number in signals:
-                os.kill(os.getpid(), number)
-
-    journal.append = telling
-
-
-def pause_at(event: str, nth: int, seconds: float) -> None:
-    """The parent sleeps right after the nth event of that name: time for somebody else to come."""
-    from bench.store import journal
-
-    append = journal.append
-    seen = 0
-
-    def telling(folder: Any, name: str, **details: Any) -> None:
-        nonlocal seen
-        append(folder, name, **details)
-        seen += name == event
-        if seen == nth and name == event:
-            time.sleep(seconds)
+            act()
 
     journal.append = telling
 
@@ -117,6 +150,18 @@ def limit_file_size(most_bytes: int) -> None:
 def ignore_hangup() -> None:
     """As ``nohup`` starts a program."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def limit_memory(most_bytes: int) -> None:
+    """As ``ulimit -v`` starts a program: it and all below it may address so much."""
+    resource.setrlimit(resource.RLIMIT_AS, (most_bytes, most_bytes))
+
+
+def import_within(seconds: float) -> None:
+    """A template that has not imported its framework by then is given up, after seconds instead of minutes."""
+    from bench.run import processes
+
+    processes._IMPORT_LIMIT_S = seconds
 
 
 def other_software(package: str, version: str) -> None:

@@ -154,6 +154,11 @@ class Scene:
     Attributes:
         root: everything lies below it; ``root / "at"`` is the working directory.
         settings: of its sweep.
+        environment: variables beside those that every parent gets.
+        pids: every parent that was started.
+        acknowledged: hashes of records that must be there from now on.
+        results_folder: where results go, in the working directory.
+        observed: what the strike itself looked at: name, whether it was as expected, what was seen else.
     """
 
     root: Path
@@ -162,6 +167,8 @@ class Scene:
     environment: dict[str, str] = field(default_factory=dict)
     pids: list[int] = field(default_factory=list)
     acknowledged: dict[str, str] = field(default_factory=dict)
+    results_folder: str = "results"
+    observed: list[tuple[str, bool, str]] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
@@ -186,12 +193,16 @@ class Scene:
     @property
     def folder(self) -> SweepFolder:
         """The sweep's folder."""
-        return SweepFolder(self.at / "results" / NAME)
+        return SweepFolder(self.at / self.results_folder / NAME)
 
     @property
     def mark(self) -> str:
         """The value of the variable ``MARK`` by which its processes are known."""
         return str(self.root)
+
+    def observe(self, name: str, passed: bool, failure: str = "") -> None:
+        """Notes what a strike looked at."""
+        self.observed.append((name, passed, failure))
 
     def start(self, *arguments: str, plants: Sequence[Sequence[Any]] = ()) -> Parent:
         """Starts ``bench ARGUMENTS``."""
