@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from tests.faults.sweeping import Ended, Scene
 
@@ -19,6 +20,16 @@ Mend = Callable[[Scene], None]
 """Takes the cause away, so that the sweep can be gone on with: a disk has room again, the folder is back."""
 
 
+class Stage(Protocol):
+    """Where faults happen."""
+
+    def scene(self, name: str, settings: Sequence[str] = ()) -> Scene:
+        """A folder of its own for the smallest sweep, with settings beside it."""
+
+    def twin(self, settings: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+        """The tables of an undisturbed sweep with the same settings."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Fault:
     """One row of the matrix.
@@ -27,7 +38,8 @@ class Fault:
         name: unique; what ``--only`` takes.
         group: rows of a kind.
         what: what happens, in a line.
-        strike: does it.
+        strike: does it; None where ``series`` does.
+        series: does it many times over, and looks at what came of it each time.
         code: the exit code of the parent concerned; signals are negative.
         status: how the run struck must end; None where it must have no record, or no run is struck.
         words: what the parent's message must hold: the run or folder, the cause, the next command.
@@ -45,8 +57,9 @@ class Fault:
     name: str
     group: str
     what: str
-    strike: Strike
-    code: int
+    strike: Strike | None = None
+    series: Callable[[Stage, Row], None] | None = None
+    code: int = 0
     status: str | None = None
     words: tuple[str, ...] = ()
     reason: str = ""

@@ -3,7 +3,7 @@
 Seen are ``os.open`` for writing, ``os.write``, ``os.fsync``, ``os.ftruncate``, ``os.truncate``, ``os.replace``,
 ``os.rename``, ``os.mkdir``, ``os.unlink``, ``os.remove``, ``os.rmdir``, ``os.symlink``, ``os.link``, ``os.utime``, and
 files that ``open`` opens for writing, with every write that reaches the operating system. Paths of descriptors are
-asked of /proc, so this is for Linux.
+asked of /proc, so this is for Linux. A folder made that is there, or a file removed that is not, is no step.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ class _Watch:
 
     def _on_path(self, name: str, call: Any) -> Any:
         def seen(path: Any, *arguments: Any, **named: Any) -> Any:
-            self.told(name, _whole(path, named.get("dir_fd")))
+            whole = _whole(path, named.get("dir_fd"))
+            if whole is not None and os.path.lexists(whole) is not (name == "mkdir"):  # else it changes nothing
+                self.told(name, whole)
             return call(path, *arguments, **named)
 
         return seen

@@ -38,7 +38,10 @@ class Trial:
         began_s = time.monotonic()
         scene = self.scene(fault.name, fault.settings)
         try:
-            self._strike(fault, scene, row)
+            if fault.series is not None:
+                fault.series(self, row)
+            else:
+                self._strike(fault, scene, row)
         except NotHere as why:
             row.not_here = str(why)
         except Hung as hung:
@@ -51,6 +54,7 @@ class Trial:
         return row
 
     def _strike(self, fault: Fault, scene: Scene, row: Row) -> None:
+        assert fault.strike is not None
         shared = checks.shared_memory()
         ended = fault.strike(scene)
         row.seen = f"{code_text(ended.code)} {_statuses(scene)}"
@@ -105,6 +109,8 @@ class Trial:
 
 def expected(fault: Fault) -> str:
     """Exit code and status as the matrix shows them."""
+    if fault.series is not None:
+        return "none lost"
     resumed = "" if fault.resume is None else f" → {fault.resumed_code}"
     return f"{code_text(fault.code)} {fault.status or '-'}{resumed}"
 
