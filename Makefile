@@ -24,6 +24,10 @@ help: ## list the targets
 sweep: venv ## run the default sweep and report on it; ARGS="..." passes overrides
 	@$(BENCH) sweep $(ARGS)
 
+.PHONY: resume
+resume: venv ## run what is missing of DIR=results/<sweep> (default: the latest); ARGS="--retry oom" does failed runs again
+	@$(BENCH) sweep --resume $(or $(DIR),results/latest) $(ARGS)
+
 .PHONY: smoke
 smoke: venv ## run a small, real sweep (under a minute)
 	@$(BENCH) sweep experiment=smoke $(ARGS)

@@ -6,6 +6,11 @@ History of the format (``SCHEMA_VERSION``):
 2. The compile cache: ``RunRequest.cache_folder``, ``RunResult.compile_cache``. The parity gate: ``RunResult.parity``
    is a ``ParityRecord`` (it was always null), ``PhaseTimes.parity_s``.
 3. The machine's noise: ``RunResult.noise`` and ``noise_reason``. Cells may be controls (``Cell.control``).
+4. Checksums: ``checksum`` in ``sweep.json`` and ``result.json`` (``bench.store.sealing``), ``RunResult.trace_sha256``.
+   The worker's own peak: ``RunResult.process_peak_bytes`` and ``process_peak_reason``.
+
+Records of every version are read: ``bench.store.migration`` lifts them to this one, and ``schema_version`` goes on
+telling which wrote them. Later versions are refused. Whoever adds one keeps the rule of the checksum.
 
 Everything here is the standard library alone, because workers run in interpreters that may hold nothing but a
 framework and NumPy. Records hold raw times; medians, intervals and ratios are derived by ``bench.analysis``.
@@ -19,7 +24,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 MOST_ROUNDS = 10_000
 """No sweep has more: what claims to be a later round is a damaged line."""
 
@@ -250,6 +255,9 @@ class RunResult:
         parity_reason: why that is None.
         noise: what else the machine did meanwhile; None where nobody looked.
         noise_reason: why that is None.
+        process_peak_bytes: highest resident set of the worker process, whatever came of the run.
+        process_peak_reason: why that is None.
+        trace_sha256: of the bytes of ``trace.parquet``; None where the run left no trace.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -278,6 +286,9 @@ class RunResult:
     parity_reason: str | None = "no parity gate ran"
     noise: NoiseRecord | None = None
     noise_reason: str | None = "the machine was not looked at"
+    process_peak_bytes: int | None = None
+    process_peak_reason: str | None = "the process was not looked at"
+    trace_sha256: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

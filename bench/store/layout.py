@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+ASIDE = "aside"
+"""In the folder of a run: numbered folders of its earlier records."""
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -58,6 +61,11 @@ class SweepFolder:
     def lock(self) -> Path:
         """Held while a sweep writes here."""
         return self.path / ".lock"
+
+    @property
+    def holder(self) -> Path:
+        """Who holds the lock."""
+        return self.path / ".lock.json"
 
     @property
     def data(self) -> Path:
