@@ -172,6 +172,7 @@ class SweepConfig:
     name: str | None = setting(None, optional(folder_name(reserved=("latest",))))
     dir: str = setting("results", text())
     require: tuple[str, ...] = setting((), words())
+    skip_after_oom: bool = setting(True, flag())
     dry_run: bool = setting(False, flag())
     resume: str | None = setting(None, optional(text()))
     retry: tuple[str, ...] = setting((), some_of(*RETRIABLE))

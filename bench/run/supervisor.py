@@ -71,25 +71,45 @@ def run_cell(
     result = replace(result, memory=memory, memory_wall_s=memory_wall_s)
     write_result(run_folder, result, trace)
     _clean(run_folder)
-    journal.append(folder, "run_finished", **_told(result), samples_per_s=_throughput(trace))
+    told = {"samples_per_s": _throughput(trace), "once_s": _once_s(result, timing)}
+    journal.append(folder, "run_finished", **_told(result), **told)
     return result
 
 
 def record_unavailable(folder: SweepFolder, planned: PlannedCell) -> RunResult:
-    """Stores the row of a cell that cannot run here, without starting anything."""
+    """Stores the row of a cell that cannot run here, without starting anything.
+
+    Raises:
+        StorageError: the record cannot be written.
+    """
+    return _record_absent(folder, planned.id, 0, None, planned.unavailable_reason)
+
+
+def record_skipped(folder: SweepFolder, planned: PlannedCell, round_: int, order: int, reason: str) -> RunResult:
+    """Stores the row of a planned run that is not started, and why.
+
+    Raises:
+        StorageError: the record cannot be written.
+    """
+    return _record_absent(folder, planned.id, round_, order, reason)
+
+
+def _record_absent(folder: SweepFolder, cell_id: str, round_: int, order: int | None, reason: str | None) -> RunResult:
+    """The row of a run that never was; only of one that was planned is the order known."""
     result = RunResult(
-        cell_id=planned.id,
-        round=0,
-        order_in_round=None,
+        cell_id=cell_id,
+        round=round_,
+        order_in_round=order,
         status=Status.UNAVAILABLE,
-        reason=planned.unavailable_reason,
+        reason=reason,
         started_at=journal.now(),
         parity_reason="the cell was not run",
         noise_reason="the cell was not run",
         memory=MemoryRecord(rss_reason="the cell was not run", device_peak_reason="the cell was not run"),
     )
-    write_result(folder.run(planned.id, 0), result)
-    journal.append(folder, "run_unavailable", cell_id=planned.id, round=0, reason=planned.unavailable_reason)
+    write_result(folder.run(cell_id, round_), result)
+    planned = {} if order is None else {"skipped": True}
+    journal.append(folder, "run_unavailable", cell_id=cell_id, round=round_, reason=reason, **planned)
     return result
 
 
@@ -187,6 +207,12 @@ def _told(result: RunResult) -> dict[str, Any]:
         "reason": result.reason,
         "wall_s": result.wall_s,
     }
+
+
+def _once_s(result: RunResult, timing: Attempt) -> float:
+    """Seconds of the run that later runs of its cell do not pay, for the estimate of the time left."""
+    compiled_s = result.phases.first_step_s if result.compile_cache is CompileCache.COLD else None
+    return max(0.0, (result.wall_s or 0.0) - timing.wall_s) + (compiled_s or 0.0)
 
 
 def _throughput(trace: pa.Table | None) -> float | None:
