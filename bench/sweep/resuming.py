@@ -28,7 +28,8 @@ from bench.store import journal
 from bench.store.aside import set_aside
 from bench.store.layout import SweepFolder
 from bench.store.leftovers import remove_leftovers
-from bench.store.reader import damage, read_cell, read_results
+from bench.store.reader import read_cell, read_results
+from bench.store.trace_reader import why_damaged as damage
 from bench.sweep.skipping import is_skipped_after_oom
 
 PATIENCE = ("timeout_s", "stall_s")

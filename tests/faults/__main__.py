@@ -18,7 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.faults.fault import Fault, Row
-from tests.faults.matrix import FAULTS, named
+from tests.faults.groups.killing import KILLS
+from tests.faults.matrix import matrix, named
 from tests.faults.sweeping import Warm, scratch
 from tests.faults.trying import Trial
 
@@ -30,11 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
     parser.add_argument("--only", nargs="+", metavar="NAME", default=[], help="faults or groups")
     parser.add_argument("--list", action="store_true", help="name them all and try none")
+    parser.add_argument("--kills", type=int, default=KILLS, metavar="N", help="random SIGKILLs of the parent")
     parser.add_argument("--lanes", type=int, default=LANES, help="how many are tried side by side")
     asked = parser.parse_args(arguments)
     console = Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False)
     try:
-        faults = named(asked.only)
+        faults = named(matrix(asked.kills), asked.only)
     except KeyError as unknown:
         parser.error(f"there is no fault {unknown}; --list names them all")
     if asked.list:
@@ -43,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     began_s = time.monotonic()
     rows = list(_try(faults, asked.lanes, console))
-    rows.sort(key=lambda row: [fault.name for fault in FAULTS].index(row.fault))
+    rows.sort(key=lambda row: [fault.name for fault in faults].index(row.fault))
     show(rows, console, time.monotonic() - began_s)
     return int(any(row.failures for row in rows))
 
