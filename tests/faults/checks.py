@@ -163,7 +163,8 @@ def _leftovers(scene: Scene) -> Iterator[Path]:
     yield from scene.temporary.rglob("*")
     yield from results.glob(".latest.*")
     if scene.folder.path.is_dir():
-        yield from (path for path in (scene.folder.lock, *scene.folder.path.rglob("*.part")) if path.exists())
+        yield from (path for path in (scene.folder.lock, scene.folder.holder) if path.exists())
+        yield from scene.folder.path.rglob("*.part")
         yield from (
             run.path / name for run in _runs(scene.folder) for name in _LEFTOVERS if (run.path / name).exists()
         )

@@ -51,6 +51,7 @@ class Fault:
         same_tables: whether the resumed sweep's tables must equal an undisturbed one's.
         orderly: whether the parent could clean up: nothing may be left behind already at the disturbed end.
         reports: whether the disturbed folder must make a report.
+        whole: whether the resumed sweep makes its report as well; for most, that of the disturbed one is enough.
         fast: whether ``make test`` tries it, too.
     """
 
@@ -70,6 +71,7 @@ class Fault:
     same_tables: bool = True
     orderly: bool = True
     reports: bool = True
+    whole: bool = False
     fast: bool = False
 
 

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from tests.faults.fault import Fault
-from tests.faults.groups import crashing, damage, killing, parents, templates, workers
+from tests.faults.groups import (
+    crashing,
+    damage,
+    frameworks,
+    hostile,
+    killing,
+    parents,
+    resuming,
+    storage,
+    templates,
+    workers,
+)
 
 
 def matrix(kills: int = killing.KILLS) -> list[Fault]:
@@ -12,10 +23,14 @@ def matrix(kills: int = killing.KILLS) -> list[Fault]:
         # First what takes longest, so that no lane is left alone with it.
         *killing.faults(kills),
         *crashing.FAULTS,
+        *frameworks.FAULTS,
         *parents.FAULTS,
         *workers.FAULTS,
         *templates.FAULTS,
         *damage.FAULTS,
+        *resuming.FAULTS,
+        *storage.FAULTS,
+        *hostile.FAULTS,
     ]
 
 

@@ -166,29 +166,28 @@ def import_within(seconds: float) -> None:
 
 def other_software(package: str, version: str) -> None:
     """As if that package had been installed in another version since."""
-    from bench.plan import machine
-    from bench.sweep import record
-
-    software = machine.software
+    from bench.plan.machine import software
 
     def pretended(*arguments: Any, **named: Any) -> Any:
-        return software(*arguments, **named) | {package: version}
+        found = software(*arguments, **named)
+        return found | {"packages": found["packages"] | {package: version}}
 
-    machine.software = pretended
-    if hasattr(record, "software"):
-        record.software = pretended
+    _everywhere("software", pretended)
 
 
 def other_machine() -> None:
     """As if the folder had been carried to a machine with another processor."""
-    from bench.plan import machine as module
-    from bench.sweep import record
-
-    machine = module.machine
+    from bench.plan.machine import machine
 
     def pretended(*arguments: Any, **named: Any) -> Any:
         return machine(*arguments, **named) | {"processor": "Another Processor 9000", "hostname": "elsewhere"}
 
-    module.machine = pretended
-    if hasattr(record, "machine"):
-        record.machine = pretended
+    _everywhere("machine", pretended)
+
+
+def _everywhere(name: str, pretended: Any) -> None:
+    """In every module that has asked for it by its name."""
+    for room in ("bench.plan.machine", "bench.sweep.record", "bench.sweep.resuming"):
+        module = importlib.import_module(room)
+        if hasattr(module, name):
+            setattr(module, name, pretended)

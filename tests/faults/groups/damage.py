@@ -123,7 +123,7 @@ FAULTS = [
     one("result-empty", "result.json is empty", lambda run: run.result.write_bytes(b""), "damaged"),
     one("result-zeros", "result.json is zeros, as after a power cut", lambda run: run.result.write_bytes(bytes(900)), "damaged"),
     Fault(
-        name="result-elsewhere", group=GROUP, what="result.json of another run", code=0, status="invalid",
+        name="result-elsewhere", group=GROUP, whole=True, what="result.json of another run", code=0, status="invalid",
         reason="another run", words=("invalid",),
         strike=reported(lambda scene: shutil.copy(_others(scene).result, scene.first_run().result)),
     ),

@@ -76,7 +76,7 @@ FAULTS = [
         strike=at("sweep_started", 1, signal.SIGINT, recorded=0), code=130, words=("interrupted", RESUME),
     ),
     Fault(
-        name="ctrl-c-run", group=GROUP, what="Ctrl-C in a run: it is finished first",
+        name="ctrl-c-run", group=GROUP, whole=True, what="Ctrl-C in a run: it is finished first",
         strike=at("run_started", 2, signal.SIGINT, recorded=2), code=130, words=("interrupted", "kept", RESUME),
         fast=True,
     ),
@@ -101,7 +101,7 @@ FAULTS = [
         strike=at("run_started", 3, signal.SIGTERM, recorded=2), code=143, words=("terminated", "kept", RESUME),
     ),
     Fault(
-        name="term-report", group=GROUP, what="SIGTERM while the report is made",
+        name="term-report", group=GROUP, whole=True, what="SIGTERM while the report is made",
         strike=once(in_report, signal.SIGTERM), code=143, words=("terminated", RESUME),
     ),
     Fault(
@@ -136,7 +136,7 @@ FAULTS = [
         strike=at("run_finished", 3, signal.SIGKILL, recorded=3), code=-signal.SIGKILL, orderly=False,
     ),
     Fault(
-        name="kill-report", group=GROUP, what="SIGKILL while the report is made",
+        name="kill-report", group=GROUP, whole=True, what="SIGKILL while the report is made",
         strike=once(in_report, signal.SIGKILL), code=-signal.SIGKILL, orderly=False,
     ),
     Fault(

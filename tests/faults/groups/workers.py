@@ -64,14 +64,14 @@ def _killed_from_outside(scene: Scene) -> Ended:
     """Somebody kills the worker process, as the kernel or an operator does."""
     parent = scene.begin(faulty(scene, interpreters.HANG))
     scene.wait_until(lambda: (scene.root / "struck").exists(), parent)
-    workers = [process for process in survivors(scene) if _is_forked(process)]
+    workers = [process for process in survivors(scene) if is_forked(process)]
     scene.observe("one worker", len(workers) == 1, f"{len(workers)}")
     for worker in workers:
         worker.send_signal(signal.SIGKILL)
     return parent.wait()
 
 
-def _is_forked(process: psutil.Process) -> bool:
+def is_forked(process: psutil.Process) -> bool:
     """A worker is the child of a template, which is a child of the sweep."""
     try:
         parent = process.parent()
@@ -79,9 +79,6 @@ def _is_forked(process: psutil.Process) -> bool:
     except psutil.Error:
         return False
 
-
-def _wait(seconds: float) -> None:
-    time.sleep(seconds)
 
 
 FAULTS = [
