@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import pandas as pd
 import psutil
 
 from bench.analysis.tables import build_tables
+from bench.errors import BenchError
 from bench.store.layout import RunFolder, SweepFolder
 from tests.faults.sweeping import MARK, Scene
 
@@ -111,6 +111,15 @@ def first_difference(ours: dict[str, list[dict[str, Any]]], twin: dict[str, list
     return None
 
 
+def ends_of(folder: SweepFolder) -> list[tuple[str, str]]:
+    """Status and reason of every run, as the tables have them; nothing where the plan cannot be read."""
+    try:
+        runs = build_tables(folder).runs[["status", "reason"]]
+    except BenchError:
+        return []
+    return [(str(status), "" if pd.isna(reason) else str(reason)) for status, reason in runs.itertuples(index=False)]
+
+
 # --- what is left behind ----------------------------------------------------------------------------------------------
 
 
@@ -193,19 +202,15 @@ def settle(look: Callable[[], set[str]], before: set[str]) -> list[str]:
 # --- the journal ------------------------------------------------------------------------------------------------------
 
 
-def twice_recorded(folder: SweepFolder) -> list[str]:
+def twice_recorded(scene: Scene) -> list[str]:
     """Runs whose end the journal tells twice although nothing was set aside in between."""
-    seen: set[tuple[str, int]] = set()
+    seen: set[tuple[Any, Any]] = set()
     twice = []
-    for line in folder.journal.read_bytes().splitlines():
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
+    for event in scene.events():
         run = (event.get("cell_id"), event.get("round"))
-        if event["event"] == "record_set_aside":
+        if event.get("event") == "record_set_aside":
             seen.discard(run)
-        elif event["event"] == "run_finished":
+        elif event.get("event") == "run_finished":
             if run in seen:
                 twice.append(f"{run[0]} r{run[1]}")
             seen.add(run)

@@ -48,6 +48,7 @@ class Fault:
         mend: takes the cause away before the resume.
         resume: arguments after ``--resume DIR``; None where there is nothing to go on with.
         resumed_code: exit code of that.
+        redone: whether a run that was recorded is rightly run again without its record being set aside.
         same_tables: whether the resumed sweep's tables must equal an undisturbed one's.
         orderly: whether the parent could clean up: nothing may be left behind already at the disturbed end.
         reports: whether the disturbed folder must make a report.
@@ -68,6 +69,7 @@ class Fault:
     mend: Mend | None = None
     resume: tuple[str, ...] | None = ()
     resumed_code: int = 0
+    redone: bool = False
     same_tables: bool = True
     orderly: bool = True
     reports: bool = True

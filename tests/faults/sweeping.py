@@ -244,9 +244,11 @@ class Scene:
         lines = self.folder.journal.read_bytes().splitlines() if self.folder.journal.exists() else []
         for line in lines:
             try:
-                events.append(json.loads(line))
+                event = json.loads(line)
             except ValueError:
                 continue
+            if isinstance(event, dict):
+                events.append(event)
         return events
 
     def wait_until(self, seen: Callable[[], object], parent: Parent) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.records import Status
 from tests.faults import checks
 from tests.faults.fault import Fault, NotHere, Row
 from tests.faults.sweeping import TINY, Ended, Hung, Scene, Warm
@@ -57,10 +58,11 @@ class Trial:
         assert fault.strike is not None
         shared = checks.shared_memory()
         ended = fault.strike(scene)
-        row.seen = f"{code_text(ended.code)} {_statuses(scene)}"
+        ends = checks.ends_of(scene.folder)
+        row.seen = f"{code_text(ended.code)} {_statuses(ends)}"
         row.check("exit code", ended.code == fault.code, f"{code_text(ended.code)}: {ended.said[-300:]}")
         _check_words(fault, ended, row)
-        _check_status(fault, scene, row)
+        _check_status(fault, ends, row)
         row.check("no survivors", *_nobody(scene))
         if fault.orderly:
             left = checks.left_behind(scene)
@@ -87,8 +89,8 @@ class Trial:
         row.check("resumed exit code", passed, f"{code_text(resumed.code)}: {resumed.said[-300:]}")
         changed = checks.changed(before, scene.folder, may_be_aside=True)
         row.check("records kept", not changed, f"resumed: {', '.join(changed[:3])}")
-        twice = checks.twice_recorded(scene.folder)
-        row.check("no run twice", not twice, ", ".join(twice[:3]))
+        twice = checks.twice_recorded(scene)
+        row.check("no run twice", fault.redone or not twice, ", ".join(twice[:3]))
         if fault.same_tables:
             difference = checks.first_difference(checks.tables_of(scene.folder), self.twin(fault.settings))
             row.check("tables as undisturbed", difference is None, difference or "")
@@ -122,9 +124,8 @@ def code_text(code: int) -> str:
     return str(code) if code >= 0 else signal.Signals(-code).name
 
 
-def _statuses(scene: Scene) -> str:
-    found = sorted({result.status.value for result in scene.results() if not result.status.measured})
-    return ",".join(found) or "-"
+def _statuses(ends: Sequence[tuple[str, str]]) -> str:
+    return ",".join(sorted({status for status, _ in ends if not Status(status).measured})) or "-"
 
 
 def _check_words(fault: Fault, ended: Ended, row: Row) -> None:
@@ -134,13 +135,12 @@ def _check_words(fault: Fault, ended: Ended, row: Row) -> None:
     row.check("no traceback", not traceback, ended.err[-400:])
 
 
-def _check_status(fault: Fault, scene: Scene, row: Row) -> None:
+def _check_status(fault: Fault, ends: Sequence[tuple[str, str]], row: Row) -> None:
     if fault.status is None:
         return
-    struck = [result for result in scene.results() if result.status.value == fault.status]
-    row.check("status", bool(struck), f"{_statuses(scene)}")
-    said = [result.reason or "" for result in struck]
-    row.check("reason", any(fault.reason in reason for reason in said), f"{said[:1]} lacks {fault.reason!r}")
+    reasons = [reason for status, reason in ends if status == fault.status]
+    row.check("status", bool(reasons), f"{_statuses(ends)}")
+    row.check("reason", any(fault.reason in reason for reason in reasons), f"{reasons[:1]} lacks {fault.reason!r}")
 
 
 def _check_report(scene: Scene, row: Row, name: str) -> None:

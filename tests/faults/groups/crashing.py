@@ -90,7 +90,7 @@ def _crash(stage: Stage, scene: Scene, row: Row, arguments: tuple[str, ...], num
     if resumed.code != 0:
         problems.append(f"resumed with {resumed.code}: {resumed.said[-300:]}")
     else:
-        problems += _lost(scene, before) + checks.twice_recorded(scene.folder) + checks.left_behind(scene)
+        problems += _lost(scene, before) + checks.twice_recorded(scene) + checks.left_behind(scene)
         difference = checks.first_difference(checks.tables_of(scene.folder), stage.twin(SETTINGS))
         problems += [] if difference is None else [difference]
     alive, _ = checks.wait_until_gone(scene)

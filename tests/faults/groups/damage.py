@@ -128,7 +128,7 @@ FAULTS = [
         strike=reported(lambda scene: shutil.copy(_others(scene).result, scene.first_run().result)),
     ),
     Fault(
-        name="result-gone", group=GROUP, what="result.json is deleted: the run has not happened", code=0,
+        name="result-gone", group=GROUP, what="result.json is deleted: the run has not happened", code=0, redone=True,
         strike=reported(lambda scene: scene.first_run().result.unlink()),
     ),
     Fault(

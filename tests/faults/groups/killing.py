@@ -94,7 +94,7 @@ def _look(stage: Stage, scene: Scene, row: Row, sweep: int) -> None:
     """No record lost, none unreadable, none twice; the tables of a sweep that was never disturbed, and its report."""
     results = scene.results()
     unreadable = [f"{result.cell_id} r{result.round}: {result.reason}" for result in results if not result.status.measured]
-    twice = checks.twice_recorded(scene.folder)
+    twice = checks.twice_recorded(scene)
     row.check(f"sweep {sweep}: all recorded", len(results) == RUNS, f"{len(results)} of {RUNS} runs")
     row.check(f"sweep {sweep}: none unreadable", not unreadable, f"{len(unreadable)}: {unreadable[:2]}")
     row.check(f"sweep {sweep}: none duplicated", not twice, f"{len(twice)}: {twice[:3]}")

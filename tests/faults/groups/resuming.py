@@ -175,7 +175,7 @@ FAULTS = [
     Fault(
         name="report-meanwhile", group=GROUP, what="a report while the sweep runs", strike=_report_meanwhile, code=0,
     ),
-    Fault(name="stale-lock", group=GROUP, what="a lock file that nobody holds", strike=_stale_lock, code=0),
+    Fault(name="stale-lock", group=GROUP, what="a lock file that nobody holds", strike=_stale_lock, code=0, redone=True),
     Fault(
         name="budget", group=GROUP, what="sweep.budget_s is spent", strike=_budget, code=124,
         words=("sweep.budget_s", "kept", "bench sweep --resume results/s"), resume=("sweep.budget_s=600",), fast=True,

@@ -147,7 +147,7 @@ FAULTS = [
     stops("io-error", "the disk fails (EIO)", planted(["refuse_writes_at", "run_started", 3, AT, "EIO"]), (RESUMED, "Input/output error")),
     stops("read-only", "the disk is read-only", _read_only, ("results", "Read-only file system", "sweep.dir="), resume=None),
     stops("becomes-read-only", "the disk becomes read-only in a run", planted(["refuse_writes_at", "run_started", 2, AT, "EROFS"]), (RESUMED, "Read-only file system", "--resume"), orderly=False),
-    stops("read-only-resume", "a sweep on a read-only disk is resumed", _read_only_resume, (RESUMED, "Read-only file system")),
+    stops("read-only-resume", "a sweep on a read-only disk is resumed", _read_only_resume, (RESUMED, "Read-only file system"), redone=True, orderly=False),
     stops("folder-removed", "somebody removes the sweep's folder", _removed, (RESUMED, "No such file"), resume=()),
     stops("file-for-folder", "results is a file", _file_for_folder, ("results", "sweep.dir="), resume=None),
     Fault(
