@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from bench.config import Config
+from bench.config.guard import guarded
 from bench.config.hydra_errors import is_refusal, usage_error
 from bench.config.schema import JobConfig
 from bench.errors import BenchError
@@ -51,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     asked, sys.argv = sys.argv, [sys.argv[0], *(sys.argv[1:] if arguments is None else arguments)]
     try:
-        _application()
+        with guarded(sys.argv[1:]):
+            _application()
     except BenchError as error:
         return complain(error)
     except KeyboardInterrupt:

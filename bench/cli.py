@@ -112,7 +112,9 @@ def _parser() -> argparse.ArgumentParser:
     sweep = _with_overrides(verbs, "sweep", "run the grid, round by round, and report on it", _SWEEP_EXAMPLES, _sweep)
     sweep.add_argument("--resume", metavar="DIR", help="go on with the sweep in this folder: run what has no record")
     sweep.add_argument(
-        "--retry", metavar="STATUS,...", help="with --resume: do runs again that ended so (oom, timeout, ..., or failed)"
+        "--retry",
+        metavar="STATUS,...",
+        help="with --resume: runs that ended so are done again (oom, timeout, ..., or failed)",
     )
     _with_overrides(verbs, "run", "run one cell once", _RUN_EXAMPLES, _run)
     _with_overrides(verbs, "plan", "say what a sweep would run and how long it would take", _PLAN_EXAMPLES, _plan)

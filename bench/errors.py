@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bench.text import one_line
+
 
 class BenchError(Exception):
     """A failure that is explained rather than traced back.
@@ -21,7 +23,9 @@ class BenchError(Exception):
         self.next_step = next_step
 
     def __str__(self) -> str:
-        return "\n".join(line for line in (self.thing, self.rule, self.next_step) if line)
+        # What is refused is quoted, and may hold anything; a line break is the message's own.
+        parts = (part for part in (self.thing, self.rule, self.next_step) if part)
+        return "\n".join(one_line(line) for part in parts for line in part.split("\n"))
 
 
 class UsageError(BenchError):

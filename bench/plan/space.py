@@ -34,7 +34,7 @@ _PLANNED_CELL, _PLANNED_RUN = 1_500, 50
 _TABLES, _TABLE_CELL, _TABLE_RUN, _TABLE_STEP, _TABLE_EPOCH = 500_000, 1_700, 1_400, 78, 80
 _MOST_STEP_ROWS = 1_000_000
 # Figures and the report in both its forms: of no cells, and of a cell.
-_REPORT, _REPORT_CELL = 2_200_000, 10_000
+_REPORT, _REPORT_CELL = 3_000_000, 10_000
 
 
 def bytes_needed(plan: Plan, finished: Collection[tuple[str, int]] = ()) -> int:

@@ -10,7 +10,7 @@ import pandas as pd
 from bench.report import format as fmt
 from bench.report.figures.base import floats
 from bench.report.view import View, framework_label
-from bench.store.sessions import calls_s, is_finished
+from bench.store.sessions import calls_of, is_finished
 
 # Phase's name, its columns in ``runs``.
 _START = "start"
@@ -69,7 +69,7 @@ def _ran_by_framework(view: View) -> list[tuple[str, pd.DataFrame]]:
 
 def overhead(view: View) -> str:
     """The sweep's time against what no harness could save; empty where runs lay side by side or it was cut short."""
-    took_s = sum(calls_s(view.folder))
+    took_s = sum(call.seconds for call in calls_of(view.folder))
     needed_s = sum(_needed_s(runs) for _, runs in _ran_by_framework(view))
     if not is_finished(view.folder) or not 0 < needed_s <= took_s:
         return ""

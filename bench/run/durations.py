@@ -118,6 +118,7 @@ class Durations:
 
     def forget(self, cell_id: str, round_: int) -> None:
         """A run that is done again; what it taught of other cells stays."""
+        self._skipped.discard(cell_id)
         self._cells[cell_id].pop(round_, None)
 
     def remaining_s(self, cell_id: str, family: str, runs: int, *, first: bool) -> float:

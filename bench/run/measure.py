@@ -73,6 +73,7 @@ class Conditions:
         target_loss: training loss that tells ``ok`` from ``target_not_reached``.
         clock: injected, so that tests can script it.
         alive: called outside every window, at least once an epoch.
+        entered: called with every phase's name as it begins.
     """
 
     cell: Cell
@@ -80,6 +81,7 @@ class Conditions:
     target_loss: float | None = None
     clock: Clock = time.perf_counter_ns
     alive: Callable[[], None] = lambda: None
+    entered: Callable[[str], None] = lambda phase: None
 
 
 class TimedEpochs(ABC):
@@ -302,6 +304,7 @@ def train_undisturbed(engine: Engine, epochs: TimedEpochs) -> None:
 
     The collector stays on: what a loop allocates inside its window is the loop's own cost.
     """
+    epochs.conditions.entered(epochs.phase)
     gc.collect()
     gc.freeze()
     engine.train(epochs)
@@ -322,6 +325,7 @@ def notice_missed_target(recorder: Recorder, target_loss: float | None) -> None:
 def phase(name: str, conditions: Conditions, recorder: Recorder) -> Iterator[None]:
     """Times one phase that happens once, even where it fails."""
     conditions.alive()
+    conditions.entered(name)
     began_ns = conditions.clock()
     try:
         yield

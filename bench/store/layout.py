@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,6 +110,12 @@ class SweepFolder:
     def cell_cache(self, cell_id: str) -> Path:
         """Compiled programs of one cell: shared with no other, so its first run is cold, and one process writes."""
         return self.cache / cell_id
+
+    def resume_command(self) -> str:
+        """What the user types, where they are, to go on with this sweep."""
+        here = Path.cwd()
+        path = self.path.relative_to(here) if self.path.is_relative_to(here) else self.path
+        return f"bench sweep --resume {shlex.quote(str(path))}"
 
     def run_folders(self) -> list[RunFolder]:
         """Every run folder there is, in a fixed order."""

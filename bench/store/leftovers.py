@@ -12,7 +12,8 @@ from bench.store.layout import ASIDE, RunFolder, SweepFolder
 from bench.store.writer import PART, storage_error
 
 # As workers and their supervisor name them: `bench.run` stands above this package.
-_OF_WORKERS = ("outcome.json", "trace.npz", "heartbeat", "memory")
+_OF_WORKERS = ("outcome.json", "trace.npz", "heartbeat")
+_MEMORY = "memory"
 
 
 def remove_leftovers(folder: SweepFolder) -> list[Path]:
@@ -46,9 +47,11 @@ def _of_workers(folder: SweepFolder) -> Iterator[Path]:
 
 
 def _unneeded(run: RunFolder) -> Iterator[Path]:
-    yield from (run.path / name for name in _OF_WORKERS)
+    memory = run.path / _MEMORY
+    yield from (path / name for path in (run.path, memory) for name in _OF_WORKERS)
     if not run.result.exists():
         yield run.trace
+        yield memory
 
 
 def _remove(path: Path) -> None:

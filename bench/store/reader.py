@@ -187,7 +187,9 @@ def _parse(kind: _Kind[Record], path: Path) -> Record:
         plain = opened(content)
         version = _version(plain, path)
         _compare_checksum(plain, version)
-        return kind.adapter.validate_json(json.dumps(kind.lifted(plain), allow_nan=False), strict=True)
+        if version < SCHEMA_VERSION:
+            content = json.dumps(kind.lifted(plain), allow_nan=False).encode()
+        return kind.adapter.validate_json(content, strict=True)
     except ValidationError as error:
         raise DamagedRecordError(first_error(error)) from error
     except ValueError as error:

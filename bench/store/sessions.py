@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ from bench.store import journal
 from bench.store.layout import SweepFolder
 
 _BEGIN = (journal.SWEEP_STARTED, journal.SWEEP_RESUMED)
-_ENDS = (journal.SWEEP_STOPPED, journal.SWEEP_FINISHED)
+FINISHED = "finished"
 
 
 def last_resumed(folder: SweepFolder) -> dict[str, Any]:
@@ -31,33 +32,54 @@ def planned_rounds(folder: SweepFolder, record: SweepRecord) -> list[list[str]]:
     return record.rounds[: min(journal.added_rounds(folder), default=len(record.rounds))]
 
 
+@dataclass(frozen=True)
+class Call:
+    """One call of a sweep.
+
+    Attributes:
+        seconds: from its first event to its last, by the clock.
+        end: ``finished``, or why it was left (``bench.sweep.leaving.Why``); None where it is under way, or was ended
+            from outside.
+    """
+
+    seconds: float
+    end: str | None
+
+
+def calls_of(folder: SweepFolder) -> list[Call]:
+    """The calls of a sweep in their order.
+
+    Raises:
+        StorageError: the journal cannot be read.
+    """
+    calls: list[list[dict[str, Any]]] = []
+    for event in journal.events(folder):
+        if event["event"] in _BEGIN or not calls:
+            calls.append([])
+        calls[-1].append(event)
+    return [Call(_seconds(events), _end(events[-1])) for events in calls]
+
+
 def is_finished(folder: SweepFolder) -> bool:
     """Whether the last call ran the sweep to its end.
 
     Raises:
         StorageError: the journal cannot be read.
     """
-    turns = [event["event"] for event in journal.events(folder, *_BEGIN, *_ENDS)]
-    return turns[-1:] == [journal.SWEEP_FINISHED]
+    return [call.end for call in calls_of(folder)][-1:] == [FINISHED]
 
 
-def calls_s(folder: SweepFolder) -> list[float]:
-    """Seconds of every call that the sweep was run in, by the clock: from its first event to its last.
+def _end(event: dict[str, Any]) -> str | None:
+    if event["event"] == journal.SWEEP_FINISHED:
+        return FINISHED
+    why = event.get("why") if event["event"] == journal.SWEEP_STOPPED else None
+    return why if isinstance(why, str) else None
 
-    Raises:
-        StorageError: the journal cannot be read.
-    """
-    calls: list[tuple[datetime, datetime]] = []
-    for event in journal.events(folder):
-        at = _at(event)
-        if at is None:
-            continue
-        if event["event"] in _BEGIN or not calls:
-            calls.append((at, at))
-        else:
-            calls[-1] = (calls[-1][0], at)
-    # A clock may have been put back meanwhile: never less than nothing.
-    return [max(0.0, (ended - began).total_seconds()) for began, ended in calls]
+
+def _seconds(events: list[dict[str, Any]]) -> float:
+    """A clock may have been put back meanwhile: never less than nothing."""
+    times = [at for at in map(_at, events) if at is not None]
+    return max(0.0, (times[-1] - times[0]).total_seconds()) if times else 0.0
 
 
 def _at(event: dict[str, Any]) -> datetime | None:

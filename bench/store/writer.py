@@ -6,7 +6,6 @@ import errno
 import hashlib
 import json
 import os
-import shlex
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -177,11 +176,11 @@ def way_on(path: Path, remedy: str) -> str:
     sweep = _sweep_of(path)
     if sweep is None:
         return f"{remedy} and run again, or choose another folder with sweep.dir=PATH"
-    return f"{remedy}; nothing that was recorded is lost, go on with: bench sweep --resume {shlex.quote(str(sweep))}"
+    return f"{remedy}; nothing that was recorded is lost, go on with: {sweep.resume_command()}"
 
 
-def _sweep_of(path: Path) -> Path | None:
-    return next((folder for folder in (path, *path.parents) if _holds_sweep(folder)), None)
+def _sweep_of(path: Path) -> SweepFolder | None:
+    return next((SweepFolder(folder) for folder in (path, *path.parents) if _holds_sweep(folder)), None)
 
 
 def _holds_sweep(folder: Path) -> bool:

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 from rich.console import Console
+from rich.text import Text
 
 from bench.cell import Cell
 from bench.errors import RequiredMissing, StorageError
@@ -29,12 +29,12 @@ from bench.store.claim import link_latest, locked, new_folder
 from bench.store.data import data_file
 from bench.store.layout import SweepFolder
 from bench.store.reader import read_result, read_sweep
-from bench.store.sessions import last_resumed, planned_rounds
+from bench.store.sessions import is_finished, last_resumed, planned_rounds
 from bench.store.space import require_space
 from bench.store.writer import write_sweep
 from bench.sweep.leaving import Leaving, Left, one_run
 from bench.sweep.record import store_data, sweep_record
-from bench.sweep.resuming import plan_of, reopen, resume_command, with_patience
+from bench.sweep.resuming import plan_of, reopen, with_patience
 from bench.sweep.rounds import Rounds
 from bench.sweep.show import make_console
 from bench.sweep.skipping import skipped_after_oom
@@ -82,18 +82,20 @@ def conduct(plan: Plan, launch: Launch, *, overrides: Sequence[str], show: Show 
     """
     config = plan.config.sweep
     results = Path(config.dir).resolve()
-    require_space(results, bytes_needed(plan))
+    if config.name is None or not SweepFolder(results / config.name).sweep_json.exists():
+        require_space(results, bytes_needed(plan))
     folder = new_folder(results, config.name)
-    if folder.sweep_json.exists():
-        resumption = Resumption(folder, config.retry, plan, config.budget_s)
-        return resume(resumption, launch, overrides=overrides, show=show)
     console = make_console()
-    with locked(folder), Leaving(config.budget_s):
-        record = _prepare(plan, folder, overrides, console)
+    with _held(folder, config.budget_s):
+        if folder.sweep_json.exists():
+            resumption = Resumption(folder, config.retry, plan, config.budget_s)
+            plan, record = _reopen(resumption, overrides, console)
+        else:
+            record = _prepare(plan, folder, overrides)
         return _conduct(plan, folder, record, launch, show or _summary, console)
 
 
-def resume(resumption: Resumption, launch: Launch, *, overrides: Sequence[str], show: Show | None = None) -> int:
+def resume(resumption: Resumption, launch: Launch, *, overrides: Sequence[str]) -> int:
     """Runs what a sweep has no record of, and returns the exit code of the whole.
 
     Raises:
@@ -103,30 +105,57 @@ def resume(resumption: Resumption, launch: Launch, *, overrides: Sequence[str], 
         FolderInUse: as ``conduct``.
         Left: as ``conduct``.
     """
-    folder, asked = resumption.folder, resumption.asked
-    read_sweep(folder)  # that there is one, before anything is written
+    read_sweep(resumption.folder)  # that there is one, before a lock is written
     console = make_console()
-    with locked(folder):
-        record = read_sweep(folder)
-        plan = plan_of(record)
-        with Leaving(resumption.budget_s):
-            aside = reopen(folder, record, asked=asked, retry=resumption.retry, overrides=overrides)
-            _planned_cells.cache_clear()
-            _say_resumed(folder, record, aside, console)
-            _link_latest(folder, console)
-            return _conduct(plan, folder, record, launch, show or _summary, console)
+    with _held(resumption.folder, resumption.budget_s):
+        plan, record = _reopen(resumption, overrides, console)
+        return _conduct(plan, resumption.folder, record, launch, _summary, console)
 
 
-def _conduct(
-    plan: Plan, folder: SweepFolder, record: SweepRecord, launch: Launch, show: Show, console: Console
-) -> int:
+def _reopen(resumption: Resumption, overrides: Sequence[str], console: Console) -> tuple[Plan, SweepRecord]:
+    """The plan and the record of a sweep that has its folder, ready to go on."""
+    folder = resumption.folder
+    record = read_sweep(folder)
+    plan = plan_of(record)
+    aside = reopen(folder, record, asked=resumption.asked, retry=resumption.retry, overrides=overrides)
+    _planned_cells.cache_clear()
+    finished = _finished(folder, record)
+    require_space(folder.path, bytes_needed(plan, finished))
+    again = ", ".join(f"{count} {word}" for word, count in sorted(aside.items()))
+    told = f"resuming {folder.name}: {len(finished)} of {plan.total_runs} runs have their record"
+    console.print(Text(f"{told}; set aside, to be run again: {again}" if again else told))
+    return plan, record
+
+
+def _conduct(plan: Plan, folder: SweepFolder, record: SweepRecord, launch: Launch, show: Show, console: Console) -> int:
     """Every round, then the report; the lock is held and the signals are watched."""
+    if reason := link_latest(folder):
+        console.print(reason, style="yellow", highlight=False)
     with _reported(folder, console, show):
         statuses = _run_rounds(plan, folder, record, launch)
         # Of no use to a sweep that has finished. One that was left early keeps them, to go on from.
         shutil.rmtree(folder.cache, ignore_errors=True)
     _check_required_ran(plan, statuses)
     return RUNS_FAILED if any(status.failed for ended in statuses for status in ended.values()) else 0
+
+
+@contextmanager
+def _held(folder: SweepFolder, budget_s: float | None) -> Iterator[None]:
+    """The folder is ours and the signals are watched; whoever leaves it is told how to go on."""
+    with locked(folder), Leaving(budget_s):
+        try:
+            yield
+        except Left as left:
+            if left.resume is None and folder.sweep_json.exists():
+                _tell_of(left, folder)
+            raise
+
+
+def _tell_of(left: Left, folder: SweepFolder) -> None:
+    """Tells the journal that the sweep is left, and the user how to go on; a signal may come when all has been run."""
+    left.resume = folder.resume_command()
+    if not is_finished(folder):
+        journal.append(folder, journal.SWEEP_STOPPED, why=left.why.label)
 
 
 @contextmanager
@@ -138,8 +167,7 @@ def _reported(folder: SweepFolder, console: Console, show: Show) -> Iterator[Non
         finally:
             close_templates()
     except Left as left:
-        left.resume = resume_command(folder)
-        journal.append(folder, journal.SWEEP_STOPPED, why=left.why.label)
+        _tell_of(left, folder)
         if not left.at_once and _anything_ran(folder):
             _report(folder, console, show)
         raise
@@ -165,67 +193,44 @@ def run_job(folder: SweepFolder, cell_id: str, *, round_: int, order: int) -> Ru
     if done is not None:
         return done
     with one_run():
-        cells = _planned_cells(folder)
-        planned, cell = cells.planned[cell_id], cells.cells[cell_id]
+        planned, cells = _planned_cells(folder)
+        cell = cells[cell_id]
         require_space(folder.path, bytes_of_run(cell))
-        if cells.skips and (reason := skipped_after_oom(folder, cell, cells.cells)):
-            return record_skipped(folder, planned, round_, order, reason)
+        if reason := skipped_after_oom(folder, cell, cells):
+            return record_skipped(folder, planned[cell_id], round_, order, reason)
         return run_cell(
             folder,
             cell,
             round_=round_,
             order_in_round=order,
-            target_loss=planned.target_loss,
+            target_loss=planned[cell_id].target_loss,
             data_file=data_file(folder, cell.data),
         )
 
 
-class _Planned(NamedTuple):
-    """The cells of a sweep by id, as planned and as they are waited for; whether some are skipped after oom."""
-
-    planned: dict[str, PlannedCell]
-    cells: dict[str, Cell]
-    skips: bool
-
-
 @lru_cache(maxsize=2)
-def _planned_cells(folder: SweepFolder) -> _Planned:
-    record, waits = read_sweep(folder), last_resumed(folder)
-    cells = {planned.id: with_patience(Cell.from_plain(planned.cell), waits) for planned in record.cells}
-    skips = record.config.get("sweep", {}).get("skip_after_oom", True)
-    return _Planned({planned.id: planned for planned in record.cells}, cells, skips)
+def _planned_cells(folder: SweepFolder) -> tuple[dict[str, PlannedCell], dict[str, Cell]]:
+    """The cells of a sweep by id, as planned and as they are waited for."""
+    planned, waits = {planned.id: planned for planned in read_sweep(folder).cells}, last_resumed(folder)
+    return planned, {id_: with_patience(Cell.from_plain(one.cell), waits) for id_, one in planned.items()}
 
 
-def _prepare(plan: Plan, folder: SweepFolder, overrides: Sequence[str], console: Console) -> SweepRecord:
+def _prepare(plan: Plan, folder: SweepFolder, overrides: Sequence[str]) -> SweepRecord:
     store_data(plan, folder)
     record = sweep_record(plan, folder, overrides)
     write_sweep(folder, record)
     journal.append(folder, journal.SWEEP_STARTED, total_runs=plan.total_runs, cells=len(plan.runs))
-    _link_latest(folder, console)
     return record
 
 
-def _link_latest(folder: SweepFolder, console: Console) -> None:
-    if reason := link_latest(folder):
-        console.print(reason, style="yellow", highlight=False)
-
-
-def _say_resumed(folder: SweepFolder, record: SweepRecord, aside: Mapping[str, int], console: Console) -> None:
-    """What is there already, and what of it is done again."""
-    again = ", ".join(f"{count} {word}" for word, count in sorted(aside.items()))
-    console.print(
-        f"resuming {folder.name}: {_recorded(folder, record)} of {sum(map(len, record.rounds))} runs have their record"
-        f"{f'; set aside, to be run again: {again}' if again else ''}",
-        highlight=False, markup=False,
-    )  # fmt: skip
-
-
-def _recorded(folder: SweepFolder, record: SweepRecord) -> int:
-    return sum(
-        folder.run(cell_id, round_).result.exists()
+def _finished(folder: SweepFolder, record: SweepRecord) -> set[tuple[str, int]]:
+    """The planned runs that have their record, by cell id and round."""
+    return {
+        (cell_id, round_)
         for round_, cell_ids in enumerate(record.rounds)
         for cell_id in cell_ids
-    )
+        if folder.run(cell_id, round_).result.exists()
+    }
 
 
 def _run_rounds(plan: Plan, folder: SweepFolder, record: SweepRecord, launch: Launch) -> list[dict[str, Status]]:

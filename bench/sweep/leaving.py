@@ -49,8 +49,9 @@ class Left(SystemExit):
         self.resume: str | None = None
 
     def __str__(self) -> str:
-        kept = f"{self.why.words}: what was measured is kept"
-        return kept if self.resume is None else f"{kept}; to run the rest: {self.resume}"
+        if self.resume is None:
+            return f"{self.why.words}, before anything was run"
+        return f"{self.why.words}: what was measured is kept; to run the rest: {self.resume}"
 
 
 class Leaving:

@@ -7,11 +7,9 @@ its run is done again; so are runs that ended in a way the user wants to see ret
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from bench.cell import Cell
@@ -29,7 +27,7 @@ from bench.store.aside import set_aside
 from bench.store.layout import SweepFolder
 from bench.store.leftovers import remove_leftovers
 from bench.store.reader import read_cell, read_results
-from bench.store.trace_reader import why_damaged as damage
+from bench.store.trace_reader import why_damaged
 from bench.sweep.skipping import is_skipped_after_oom
 
 PATIENCE = ("timeout_s", "stall_s")
@@ -75,7 +73,7 @@ def check_unchanged(folder: SweepFolder, record: SweepRecord, asked: Plan | None
         raise UsageError(
             "\n  ".join([f"{folder.path} holds a sweep with another plan:", *lines]),
             "a sweep is finished as it was planned: what was measured is never overwritten",
-            f"go on with it by: {resume_command(folder)}\nor choose another name for a new one",
+            f"go on with it by: {folder.resume_command()}\nor choose another name for a new one",
         )
     pythons = sorted({str(planned.cell["python"]) for planned in record.cells if planned.cell.get("python")})
     if lines := moved(record, machine(), software(pythons)):
@@ -96,7 +94,7 @@ def patience(record: SweepRecord, asked: Plan | None) -> dict[str, float]:
 
 def with_patience(cell: Cell, waits: Mapping[str, Any]) -> Cell:
     """The cell as it is to be waited for."""
-    known = {name: float(waits[name]) for name in PATIENCE if isinstance(waits.get(name), (int, float))}
+    known: dict[str, Any] = {name: float(waits[name]) for name in PATIENCE if isinstance(waits.get(name), (int, float))}
     return replace(cell, protocol=replace(cell.protocol, **known))
 
 
@@ -143,7 +141,7 @@ def reopen(
 
 def _set_aside(folder: SweepFolder, result: RunResult, retry: Collection[str]) -> str | None:
     """Sets aside the record of a run that is to be done again and says how it had ended; None where it stands."""
-    harm = damage(folder.run(result.cell_id, result.round))
+    harm = why_damaged(folder.run(result.cell_id, result.round))
     if harm is not None:
         set_aside(folder, result.cell_id, result.round, harm)
         return DAMAGED
@@ -158,10 +156,3 @@ def _is_retried(result: RunResult, retry: Collection[str]) -> bool:
         return True
     # What was never tried because of a failure that is retried.
     return (FAILED in retry or Status.OOM.value in retry) and is_skipped_after_oom(result)
-
-
-def resume_command(folder: SweepFolder) -> str:
-    """What the user types to go on with a sweep, from where they are."""
-    here = Path.cwd()
-    path = folder.path.relative_to(here) if folder.path.is_relative_to(here) else folder.path
-    return f"bench sweep --resume {shlex.quote(str(path))}"

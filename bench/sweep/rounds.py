@@ -17,7 +17,7 @@ from bench.plan.rounds import Stopped, Stopping, shuffled_round
 from bench.records import PlannedCell
 from bench.store import journal
 from bench.store.layout import SweepFolder
-from bench.store.sessions import calls_s
+from bench.store.sessions import calls_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +47,7 @@ class Rounds:
 
     def __iter__(self) -> Iterator[tuple[int, list[str]]]:
         """Number and order of every round; each has been run when the next one is asked for."""
-        began_s = self.clock() - sum(calls_s(self.folder)[:-1])
+        began_s = self.clock() - sum(call.seconds for call in calls_of(self.folder)[:-1])
         last: _LastRound | None = None
         for round_, cell_ids in enumerate(self.plan.rounds):
             anew, round_began_s = self._is_new(round_, cell_ids), self.clock()

@@ -17,14 +17,13 @@ from functools import lru_cache
 from typing import Any
 
 from bench.cell import Cell
-from bench.records import RunResult, Status
+from bench.records import SKIPPED_AFTER_OOM, RunResult, Status
 from bench.run.tally import Tail
+from bench.store.journal import RECORD_SET_ASIDE
 from bench.store.layout import SweepFolder
 from bench.store.reader import read_result, read_sweep
 
-_SKIPPED = "skipped after oom at batch "
 _TRAINED = (Status.OK, Status.TARGET_NOT_REACHED, Status.DIVERGED)
-_RECORD_SET_ASIDE = "record_set_aside"
 
 RunKey = tuple[str, int]
 
@@ -43,12 +42,12 @@ def skipped_after_oom(folder: SweepFolder, cell: Cell, cells: Mapping[str, Cell]
     seen = _seen(folder)
     seen.look(cells)
     size = seen.smallest_oom(cell)
-    return None if size is None or not _asked_for(folder) else f"{_SKIPPED}{size}"
+    return None if size is None or not _asked_for(folder) else f"{SKIPPED_AFTER_OOM}{size}"
 
 
 def is_skipped_after_oom(result: RunResult) -> bool:
     """Whether a run has its row because of ``skipped_after_oom``."""
-    return result.status is Status.UNAVAILABLE and (result.reason or "").startswith(_SKIPPED)
+    return result.status is Status.UNAVAILABLE and (result.reason or "").startswith(SKIPPED_AFTER_OOM)
 
 
 @lru_cache(maxsize=2)
@@ -90,7 +89,7 @@ class _Seen:
                 self._take(event, key, cell)
 
     def _take(self, event: dict[str, Any], key: RunKey, cell: Cell) -> None:
-        if event.get("event") == _RECORD_SET_ASIDE:
+        if event.get("event") == RECORD_SET_ASIDE:
             self._families[_family(cell)].forget(key)
         elif event.get("event") == "run_finished":
             family, status = self._families[_family(cell)], event.get("status")

@@ -30,7 +30,9 @@ def events(folder: SweepFolder, kind: str) -> list[dict[str, object]]:
 
 
 def records(folder: SweepFolder) -> dict[str, str]:
-    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.runs.rglob("*") if path.is_file()}
+    return {
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.runs.rglob("*") if path.is_file()
+    }
 
 
 @pytest.fixture

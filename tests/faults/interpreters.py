@@ -52,6 +52,16 @@ KEEP_PROGRAMS = (
     "Engine.compilation, warm_up = 'cached', Engine.warm_up; Engine.warm_up = lambda self: (warm_up(self), "
     "(self.setup.cache_folder / f'{self.cell.batch_size}.program').touch())"
 )
+# In C, with Python's lock held: no thread of the worker can do anything meanwhile.
+HANG_WITH_THE_LOCK = "__import__('ctypes').PyDLL(None).sleep(3600)"
+_CHILD_APART = "__import__('subprocess').Popen(['sleep', '3600'], start_new_session=True)"
+HANG_WITH_CHILD_APART = f"{_CHILD_APART}; time.sleep(3600)"
+STOP_WITH_CHILD_APART = f"{_CHILD_APART}; {STOP}"
+KILL_WITH_CHILD_APART = f"{_CHILD_APART}; {KILL}"
+KILL_TEMPLATE_WITH_CHILD_APART = f"{_CHILD_APART}; os.kill(os.getppid(), signal.SIGKILL); time.sleep(3600)"
+# A daemon's way: the child in between ends at once, and nobody is the grandchild's parent any more.
+HANG_WITH_DAEMON = "(os.fork() or (os.setsid(), os.fork() and os._exit(0), time.sleep(3600))); time.sleep(3600)"
+SCRATCH = "__import__('tempfile').mkstemp(dir=__import__('tempfile').mkdtemp())"
 PRINT = "print('words of the engine', flush=True)"
 
 

@@ -153,16 +153,3 @@ def test_only_an_engine_that_keeps_programs_gets_a_folder_for_them(
     assert engine.setup.cache_folder == (folder if kept else None)
     assert folder.is_dir() is kept
     assert worker.make_engine(make_cell(), 0).setup.cache_folder is None
-
-
-def test_signs_of_life_have_the_monotonic_time_and_are_rare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, now_ns = tmp_path / "heartbeat", 5_000_000_000
-    monkeypatch.setattr(time, "monotonic_ns", lambda: now_ns)
-    alive = worker.heartbeat(path)
-    assert path.stat().st_mtime == 5
-    now_ns += 999_999_999
-    alive()
-    assert path.stat().st_mtime == 5
-    now_ns += 1
-    alive()
-    assert path.stat().st_mtime == 6

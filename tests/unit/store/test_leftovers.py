@@ -35,7 +35,8 @@ def test_a_whole_sweep_has_no_leftovers(folder: SweepFolder) -> None:
 def test_what_a_killed_sweep_left_is_removed_and_nothing_else(folder: SweepFolder) -> None:
     done, killed = folder.run_folders()[:2]
     killed.result.unlink()
-    for kept in (killed.request, killed.log, done.log):
+    for kept in (killed.request, killed.log, done.log, done.path / "memory" / "request.json"):
+        kept.parent.mkdir(exist_ok=True)
         kept.write_text("kept")
     expected = {path: text for path, text in files(folder).items() if path != killed.trace}
     left = [
@@ -43,7 +44,7 @@ def test_what_a_killed_sweep_left_is_removed_and_nothing_else(folder: SweepFolde
         folder.path / "tables" / ".runs.parquet.17.part",
         killed.path / ".result.json.17.part",
         *(run.path / name for run in (done, killed) for name in ("outcome.json", "trace.npz", "heartbeat")),
-        killed.path / "memory" / "outcome.json",
+        *(run.path / "memory" / "outcome.json" for run in (done, killed)),
     ]
     for path in left:
         path.parent.mkdir(exist_ok=True)
@@ -66,4 +67,4 @@ def test_what_was_set_aside_stays(folder: SweepFolder) -> None:
 
 
 def test_the_workers_files_have_the_names_that_workers_use() -> None:
-    assert {worker.OUTCOME, worker.TRACE, worker.HEARTBEAT} < set(leftovers._OF_WORKERS)
+    assert {worker.OUTCOME, worker.TRACE, worker.HEARTBEAT} == set(leftovers._OF_WORKERS)

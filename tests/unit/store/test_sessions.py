@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bench.store.layout import SweepFolder
-from bench.store.sessions import calls_s, is_finished, last_resumed, planned_rounds
+from bench.store.sessions import calls_of, is_finished, last_resumed, planned_rounds
 from tests.scripted import plan_of, record_of
 
 
@@ -30,31 +30,33 @@ START, RUN, END = event("sweep_started"), event("run_started", "10:00:01"), even
 
 
 @pytest.mark.parametrize(
-    ("lines", "seconds", "finished"),
+    ("lines", "seconds", "end"),
     [
-        ([START, RUN, END], [370], True),
-        ([START, RUN], [1], False),
-        ([START, RUN, END[:-9]], [1], False),
-        ([START, RUN, event("sweep_resumed", "11:00:00"), event("sweep_finished", "11:00:05")], [1, 5], True),
-        ([START, END, event("sweep_resumed", "11:00:00"), RUN.replace("10:", "11:")], [370, 1], False),
-        ([START, event("sweep_stopped", "10:00:07", why="budget")], [7], False),
-        ([event("sweep_started", "12:00:00"), event("sweep_finished", "11:00:00")], [0], True),
-        ([START.replace("2026", "the year 26"), END], [0], True),
-        ([START.replace("+00:00", ""), END], [0], True),
-        (["[]", "[]"], [], False),
-        ([], [], False),
+        ([START, RUN, END], [370], "finished"),
+        ([START, RUN], [1], None),
+        ([START, RUN, END[:-9]], [1], None),
+        ([START, RUN, event("sweep_resumed", "11:00:00"), event("sweep_finished", "11:00:05")], [1, 5], "finished"),
+        ([START, END, event("sweep_resumed", "11:00:00"), RUN.replace("10:", "11:")], [370, 1], None),
+        ([START, event("sweep_stopped", "10:00:07", why="budget")], [7], "budget"),
+        ([event("sweep_started", "12:00:00"), event("sweep_finished", "11:00:00")], [0], "finished"),
+        ([START.replace("2026", "the year 26"), END], [0], "finished"),
+        ([START.replace("+00:00", ""), END], [0], "finished"),
+        (["[]", "[]"], [], None),
+        ([], [], None),
     ],
 )  # fmt: skip
 def test_every_call_counts_from_its_first_event_to_its_last(
-    folder: SweepFolder, lines: list[str], seconds: list[float], finished: bool
+    folder: SweepFolder, lines: list[str], seconds: list[float], end: str | None
 ) -> None:
     write(folder, *lines)
-    assert calls_s(folder) == seconds
-    assert is_finished(folder) is finished
+    calls = calls_of(folder)
+    assert [call.seconds for call in calls] == seconds
+    assert [call.end for call in calls][-1:] == ([end] if calls else [])
+    assert is_finished(folder) is (end == "finished")
 
 
 def test_a_sweep_without_a_journal_was_run_in_no_call(folder: SweepFolder) -> None:
-    assert calls_s(folder) == []
+    assert calls_of(folder) == []
     assert not is_finished(folder)
     assert last_resumed(folder) == {}
 

@@ -15,6 +15,7 @@ from bench.cell import Cell, DataSpec
 from bench.records import PlannedCell, RunResult, Status, SweepRecord
 from bench.run.supervisor import record_skipped
 from bench.store import journal
+from bench.store.aside import set_aside
 from bench.store.layout import SweepFolder
 from bench.store.reader import read_result
 from bench.store.writer import write_result, write_sweep
@@ -48,6 +49,8 @@ class Sweep:
         result = RunResult(
             cell_id=cell.id, round=round_, order_in_round=0, status=status, reason="planted", started_at=""
         )
+        if self.folder.run(cell.id, round_).result.exists():
+            set_aside(self.folder, cell.id, round_, "to be tried again")
         write_result(self.folder.run(cell.id, round_), result)
         journal.append(self.folder, "run_finished", cell_id=cell.id, round=round_, status=status.value)
 
