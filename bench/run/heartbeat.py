@@ -6,13 +6,17 @@ the file cannot be written, on a full disk say, the run goes on: its processor t
 
 from __future__ import annotations
 
+import json
 import os
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 _BEAT_NS = 1_000_000_000
-_LONGEST_WORD = 32
+_LONGEST_PHASE = 20
+_MOST_BYTES = 10_000
 _WORDS = {
     "start": "its start",
     "build_s": "the build of its model",
@@ -26,12 +30,18 @@ _WORDS = {
 
 
 class Heartbeat:
-    """The worker's side; called for a sign of life, of which it gives one a second at most."""
+    """The worker's side; called for a sign of life, of which it gives one a second at most.
 
-    def __init__(self, path: Path, told: str = "") -> None:
-        """Begins; ``told`` is a line that stands in the file from now on (see ``room``)."""
+    That the file is there says that the framework has been imported.
+
+    Args:
+        path: the file.
+        said: what else the worker has to say of itself (``bench.run.room``), as JSON-ready values.
+    """
+
+    def __init__(self, path: Path, said: Mapping[str, Any] | None = None) -> None:
         self._path = path
-        self._told = told
+        self._said = dict(said or {})
         self._last_ns = 0
         self.enter("start")
 
@@ -42,8 +52,14 @@ class Heartbeat:
 
     def enter(self, phase: str) -> None:
         """Says which phase begins."""
+        # Always as long, and in one write over what is there: whenever the worker dies, what it said can be read.
+        content = json.dumps(self._said | {"phase": phase.ljust(_LONGEST_PHASE)}).encode()
         with suppress(OSError):
-            self._path.write_text(f"{phase}\n{self._told}")
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o644)
+            try:
+                os.write(descriptor, content)
+            finally:
+                os.close(descriptor)
         self._beat()
 
     def _beat(self) -> None:
@@ -63,8 +79,9 @@ def last_beat_s(path: Path) -> float:
 def phase_in_words(path: Path) -> str:
     """Which phase a worker was in when it last said so; before it has said anything that is its start."""
     try:
-        with path.open(encoding="ascii", errors="replace") as file:
-            said = file.readline(_LONGEST_WORD).rstrip("\n")
+        said = json.loads(path.read_bytes()[:_MOST_BYTES])
+        return _WORDS[said["phase"].strip()]
     except OSError:
-        said = "start"
-    return _WORDS.get(said, "a phase it did not tell")
+        return _WORDS["start"]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return "a phase it did not tell"

@@ -64,8 +64,8 @@ class Progress:
         if self._bar is not None:
             self._bar.start()
             self._bar.add_task("", total=self._tally.total, state="", failures="", eta="")
-        if self._tally.done:
-            self._print(resumed_text(self._tally))
+        if endings_text(self._tally):
+            self._print(before_text(self._tally))
         self._learn()
         self._draw()
         self._thread.start()
@@ -225,11 +225,9 @@ def endings_text(tally: Tally) -> str:
     return ", ".join(part for part in (failures_text(tally.failures), skipped) if part)
 
 
-def resumed_text(tally: Tally) -> str:
-    """What earlier calls have left, such as ``[ 37/220] runs are there already: 1 oom, 4 skipped``."""
-    return ": ".join(
-        part for part in (f"{counter(tally.done, tally.total)} runs are there already", endings_text(tally)) if part
-    )
+def before_text(tally: Tally) -> str:
+    """How runs of earlier calls ended that have nothing to show for it, ``[ 37/220] from before: 1 oom, 4 skipped``."""
+    return f"{counter(tally.done, tally.total)} from before: {endings_text(tally)}"
 
 
 def eta_text(remaining_s: float | None) -> str:

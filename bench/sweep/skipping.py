@@ -114,8 +114,11 @@ class _Seen:
 
 
 def _family(cell: Cell) -> Cell:
-    """The cell without its batch size; a control is of its twin's family, and takes no memory pass for being one."""
-    protocol = replace(cell.protocol, memory=False)
+    """The cell without its batch size, and without what changes no measurement, which a resumed sweep may change.
+
+    A control is of its twin's family.
+    """
+    protocol = replace(cell.protocol, memory=False, timeout_s=1.0, stall_s=1.0)
     return replace(cell, batch_size=0, batch_size_label="", control=False, protocol=protocol)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import time
 from pathlib import Path
@@ -41,12 +42,21 @@ def test_a_phase_that_begins_is_a_sign_of_life_and_is_told_in_words(
     assert phase_in_words(path) == "steady timing"
 
 
+def test_what_else_a_worker_says_of_itself_stays_readable(tmp_path: Path) -> None:
+    path = tmp_path / "heartbeat"
+    alive = Heartbeat(path, {"rss": 7})
+    for phase in ("data_to_device_s", "steady", "build_s"):
+        alive.enter(phase)
+        said = json.loads(path.read_text())
+        assert (said["rss"], said["phase"].strip()) == (7, phase)
+
+
 def test_before_anything_was_said_a_worker_is_starting(tmp_path: Path) -> None:
     assert last_beat_s(tmp_path / "none") == 0
     assert phase_in_words(tmp_path / "none") == "its start"
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"<script>", b"x" * 10_000_000])
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[" * 9_000, b'{"phase": "<script>"}', b'{"phase": 7}', b"7"])
 def test_what_no_worker_writes_is_not_repeated(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "heartbeat"
     path.write_bytes(content)
@@ -62,6 +72,6 @@ def test_a_full_disk_takes_nothing_from_the_run(tmp_path: Path, monkeypatch: pyt
     alive()
     alive.enter("training")
     assert last_beat_s(path) == 0
-    monkeypatch.setattr(Path, "write_text", refuse)
+    monkeypatch.setattr(os, "write", refuse)
     monkeypatch.setattr(os, "utime", refuse)
     Heartbeat(tmp_path / "heartbeat").enter("training")

@@ -153,10 +153,7 @@ def test_runs_of_an_earlier_call_count_and_are_not_shown_again(folder: SweepFold
     console = plain()
     with Progress(folder, 2, console, poll_s=NEVER_S):
         finish(folder, round_=1)
-    assert text_of(console).splitlines() == [
-        "[1/2] runs are there already",
-        "[2/2] r1 pytorch eager cpu b32  ok  1.2 s  214k samples/s",
-    ]
+    assert text_of(console).splitlines() == ["[2/2] r1 pytorch eager cpu b32  ok  1.2 s  214k samples/s"]
 
 
 def skip(folder: SweepFolder, cell_id: str = LONGER, round_: int = 0) -> None:
@@ -194,7 +191,7 @@ def test_what_is_there_from_before_is_said_with_how_it_ended(folder: SweepFolder
     console = plain()
     with Progress(folder, 10, console, poll_s=NEVER_S):
         pass
-    assert text_of(console) == "[ 3/11] runs are there already: 1 oom, 1 skipped\n"
+    assert text_of(console) == "[ 3/11] from before: 1 oom, 1 skipped\n"
 
 
 def test_the_plan_of_the_record_speaks_before_the_first_run_has_ended(folder: SweepFolder) -> None:
