@@ -8,17 +8,18 @@ earlier versions are lifted to today's (``bench.store.migration``).
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from bench.cell import Cell
+from bench.cell import Cell, flattened
 from bench.errors import StorageError, UsageError
-from bench.records import MOST_ROUNDS, SCHEMA_VERSION, PlannedCell, RunResult, Status, SweepRecord
+from bench.records import MOST_ROUNDS, SCHEMA_VERSION, PlannedCell, RunResult, Status, SweepRecord, to_plain
 from bench.store import journal
 from bench.store.layout import RunFolder, SweepFolder
 from bench.store.migration import FIRST_WITH_CHECKSUM, lifted_result, lifted_sweep
@@ -26,11 +27,8 @@ from bench.store.sealing import CHECKSUM, checksum, opened
 from bench.store.writer import unreadable
 
 _CELL = TypeAdapter(Cell)
-_ROUND_FOLDER = re.compile(r"r(0|[1-9][0-9]{0,8})")
-# Ids become folders.
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
-
-_ALTERED = "its checksum does not match: it was altered after it was written"
+_ROUND_FOLDER = re.compile(r"r(0|[1-9][0-9]*)")
+_LONG_NUMBER = re.compile(rb"[0-9]{19}")
 
 Record = TypeVar("Record", SweepRecord, RunResult)
 
@@ -62,6 +60,7 @@ def read_sweep(folder: SweepFolder) -> SweepRecord:
         UsageError: the folder holds no sweep, or one written by a newer version.
         StorageError: ``sweep.json`` cannot be read or is damaged, or the journal cannot be read.
     """
+    _refuse_links(folder)
     try:
         return _with_added_rounds(_consistent(_parse(_SWEEP, folder.sweep_json)), folder)
     except FileNotFoundError as error:
@@ -78,18 +77,15 @@ def read_sweep(folder: SweepFolder) -> SweepRecord:
         ) from error
 
 
-def _consistent(plan: SweepRecord) -> SweepRecord:
-    """The plan, if its ids are the names of folders and its rounds are of its cells."""
-    ids = [cell.id for cell in plan.cells]
-    known = set(ids)
-    if len(known) < len(ids):
-        raise DamagedRecordError("two of its cells have one id")
-    for id_ in ids:
-        if not _ID.fullmatch(id_):
-            raise DamagedRecordError(f"the id {id_!r} of a cell names no folder")
-    if any(id_ not in known for round_ in plan.rounds for id_ in round_):
-        raise DamagedRecordError("a round has a cell that is not of the plan")
-    return plan
+def _refuse_links(folder: SweepFolder) -> None:
+    """Of a sweep from elsewhere: what is written into a linked folder is written outside."""
+    for path in (folder.runs, folder.tables, folder.figures, folder.data, folder.cache, *folder.cell_folders()):
+        if path.is_symlink():
+            raise StorageError(
+                f"{path} is a link",
+                "a sweep's folder holds what it measured, and links lead out of it",
+                "put the folder itself in the link's place",
+            )
 
 
 def _with_added_rounds(planned: SweepRecord, folder: SweepFolder) -> SweepRecord:
@@ -111,13 +107,54 @@ def read_cell(planned: PlannedCell) -> Cell:
         StorageError: the plan does not describe a cell.
     """
     try:
-        return _CELL.validate_json(json.dumps(planned.cell), strict=True)
+        cell = _CELL.validate_json(json.dumps(planned.cell), strict=True)
     except ValidationError as error:
-        raise StorageError(
-            f"sweep.json describes no cell under the id {planned.id}: {first_error(error)}",
-            "every cell of the plan has the fields of bench.cell.Cell",
-            "restore the file from a copy, or run the sweep again",
-        ) from error
+        raise _no_cell(planned, first_error(error)) from error
+    if (objection := _objection(cell)) is not None:
+        raise _no_cell(planned, objection)
+    return cell
+
+
+def _no_cell(planned: PlannedCell, why: str) -> StorageError:
+    return StorageError(
+        f"sweep.json describes no cell under the id {planned.id}: {why}",
+        "every cell of the plan has the fields of bench.cell.Cell",
+        "restore the file from a copy, or run the sweep again",
+    )
+
+
+_WORDS = {
+    "network.dtype": ("float32", "float64"),
+    "optimizer.name": ("sgd", "momentum", "adam"),
+    "lr_policy.name": ("constant", "linear", "sqrt"),
+}
+_COUNTS = (
+    "batch_size",
+    "data.n_train",
+    "data.features",
+    "network.hidden",
+    "budget.epochs",
+    "lr_policy.base_batch_size",
+)
+_LARGEST_COUNT = 2**53
+_RATES = ("optimizer.lr",)
+
+
+def _objection(cell: Cell) -> str | None:
+    """What nothing could be computed from; names that are only shown may be anything."""
+    plain = flattened(cell.to_plain())
+    for name, words in _WORDS.items():
+        if plain[name] not in words:
+            return f"{name} is {plain[name]!r}, not one of {', '.join(words)}"
+    for name in _COUNTS:
+        if not 1 <= plain[name] <= _LARGEST_COUNT:
+            return f"{name} is {plain[name]}, not a count of at least 1"
+    if not 0 <= cell.data.n_val <= _LARGEST_COUNT:
+        return f"data.n_val is {cell.data.n_val}, not a count"
+    for name in _RATES:
+        if not (math.isfinite(plain[name]) and plain[name] > 0):
+            return f"{name} is {plain[name]}, not a finite number above 0"
+    return None
 
 
 def read_results(folder: SweepFolder) -> list[RunResult]:
@@ -192,37 +229,21 @@ def _parse(kind: _Kind[Record], path: Path) -> Record:
         return kind.adapter.validate_json(content, strict=True)
     except ValidationError as error:
         raise DamagedRecordError(first_error(error)) from error
-    except ValueError as error:
-        raise DamagedRecordError(str(error)) from error
+    _refuse_newer(record.schema_version, path)
+    if record.schema_version < 1:
+        raise DamagedRecordError(f"schema_version is {record.schema_version}, the first one was 1")
+    if _LONG_NUMBER.search(content) and (where := next(_beyond_64_bits(to_plain(record)), None)):
+        raise DamagedRecordError(f"{where}: a whole number beyond 64 bits")
+    return record
 
 
-def _version(plain: dict[str, Any], path: Path) -> int:
-    version = plain.get("schema_version")
-    if type(version) is not int or version < 1:
-        raise DamagedRecordError(f"schema_version is {version!r:.20}, the first one was 1")
-    if version > SCHEMA_VERSION:
-        raise NewerRecordError(
-            f"{path} has schema_version {version}, this bench reads up to {SCHEMA_VERSION}",
-            "a newer version wrote it, and may mean something else by the same words",
-            "install that version of bench to read it",
-        )
-    return version
-
-
-def _compare_checksum(plain: dict[str, Any], version: int) -> None:
-    """A checksum that is there is compared, in records of any version."""
-    if CHECKSUM not in plain and version < FIRST_WITH_CHECKSUM:
-        return
-    if CHECKSUM not in plain:
-        raise DamagedRecordError("its checksum is missing")
-    if plain.pop(CHECKSUM) != checksum(plain):
-        raise DamagedRecordError(_ALTERED)
-
-
-def _altered(path: Path) -> bool:
-    """Whether a record that claims to be a newer version's has a checksum that does not match."""
-    plain = opened(_bytes(path))
-    return CHECKSUM in plain and plain[CHECKSUM] != checksum(plain)
+def _beyond_64_bits(plain: Any, where: str = "") -> Iterator[str]:
+    """Where there are whole numbers that no table could hold."""
+    if isinstance(plain, dict | list):
+        for name, value in plain.items() if isinstance(plain, dict) else enumerate(plain):
+            yield from _beyond_64_bits(value, f"{where}.{name}" if where else str(name))
+    elif isinstance(plain, int) and not -(2**63) <= plain < 2**63:
+        yield where
 
 
 def _bytes(path: Path) -> bytes:

@@ -37,8 +37,17 @@ def poison(folder: SweepFolder, texts: Sequence[str]) -> None:
     sweep["machine"] = {"processor": next(turn), next(turn): {"nested": next(turn)}}
     sweep["software"] = {next(turn): next(turn)}
     sweep["git"] = {"commit": next(turn), "dirty": True}
+    sweep["created_at"], sweep["bench_version"] = next(turn), next(turn)
+    sweep["overrides"], sweep["config"] = [next(turn)], {next(turn): next(turn)}
+    sweep["targets"] = [{next(turn): next(turn)}]
+    loop, defaults, label = next(turn), next(turn), next(turn)
     for planned in sweep["cells"]:
-        planned["cell"]["data"]["name"] = data_name
+        cell = planned["cell"]
+        cell["data"]["name"], cell["defaults"], cell["protocol"]["isolation"] = data_name, defaults, next(turn)
+        if cell["loop"] == "idiomatic":
+            cell["loop"] = loop
+        if cell["batch_size"] == 8:
+            cell["batch_size_label"] = label
         if planned["unavailable_reason"]:
             planned["unavailable_reason"] = texts[0]
     rewrite_json(folder.sweep_json, sweep)
@@ -48,7 +57,11 @@ def poison(folder: SweepFolder, texts: Sequence[str]) -> None:
 
 def _poison_result(path: Path, turn: Iterator[str]) -> None:
     result: dict[str, Any] = json.loads(path.read_text())
-    result["device_name"] = next(turn)
+    result["device_name"], result["isolation"], result["started_at"] = next(turn), next(turn), next(turn)
+    result["environment"] = {next(turn): next(turn), "framework_version": next(turn)}
+    for key in ("parity_reason", "noise_reason"):
+        if result[key]:
+            result[key] = next(turn)
     if result["reason"]:
         result["reason"] = next(turn)
     for key in ("device_peak_source", "device_peak_reason", "rss_reason"):
