@@ -1,4 +1,4 @@
-"""A worker's signs of life: a small file that it touches between its epochs, with the phase it is in as its first line.
+"""A worker's signs of life: a small file that it touches between its epochs, with the phase it is in as its content.
 
 The file's time of change is set to the monotonic clock, one for all processes, which nobody puts forward or back. Where
 the file cannot be written, on a full disk say, the run goes on: its processor time is then its only sign of life.

@@ -82,7 +82,7 @@ def read_outcome(folder: Path) -> WorkerOutcome | None:
 def judge(ending: Ending) -> tuple[Status, str]:
     """Status and reason of a worker that ended without an outcome."""
     if ending.overdue is not None:
-        still = f"; {ending.importing} was still being imported" if ending.importing else ""
+        still = f", while {ending.importing} was being imported" if ending.importing else ""
         return Status.TIMEOUT, ending.overdue + still
     how, tail = _in_words(ending.exit), log_tail(ending.log)
     said = f"; its log ends with: {_last_line(tail)}" if tail.strip() else ""

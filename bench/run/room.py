@@ -67,9 +67,9 @@ def describe_room(proc: Path = Path("/proc/self")) -> dict[str, Any]:
 
 
 def read_room(path: Path) -> Room:
-    """What a worker said of itself in a file's second line; nothing where it said nothing, or was cut off saying it."""
+    """What a worker said of itself in a file; nothing where it said nothing, or was cut off saying it."""
     try:
-        said = json.loads(path.read_text().partition("\n")[2])
+        said = json.loads(path.read_text())
         taken = said.get("taken", {})
         bounds = [
             Bound(name=_NAMES[name], limit_bytes=int(limit), start_bytes=int(taken.get(name, 0)))

@@ -13,7 +13,6 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -42,8 +41,6 @@ OUTCOME, TRACE, HEARTBEAT = "outcome.json", "trace.npz", "heartbeat"
 CANNOT_WRITE = 74
 """Exit code of a worker that could not write what it has to say (EX_IOERR of sysexits.h)."""
 CANNOT_WRITE_MARK = "bench-worker: cannot write "
-_NO_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-_NO_DISK_WORDS = ("no space left on device", "disk quota exceeded", "read-only file system")
 # What torch's BCELoss says of a NaN: on the processor, and on a GPU, where no other check of these loops can fail.
 _NO_PROBABILITY = ("all elements of input should be between 0 and 1", "device-side assert triggered")
 
@@ -89,21 +86,12 @@ def work(request: RunRequest, *, isolation: str) -> None:
 
 
 def _pass(
-    request: RunRequest,
-    cell: Cell,
-    engine: Engine,
-    recorder: Recorder,
-    isolation: str,
-    heartbeat: Heartbeat,
+    request: RunRequest, cell: Cell, engine: Engine, recorder: Recorder, isolation: str, heartbeat: Heartbeat
 ) -> MemoryRecord | None:
     data_file = None if request.data_file is None else Path(request.data_file)
     split = load(cell.data, cell.seed, data_file, cell.network.dtype)
     conditions = Conditions(
-        cell=cell,
-        round_=request.round,
-        target_loss=request.target_loss,
-        alive=heartbeat,
-        entered=heartbeat.enter,
+        cell=cell, round_=request.round, target_loss=request.target_loss, alive=heartbeat, entered=heartbeat.enter
     )
     if request.kind == "memory":
         return measure_memory(engine, split, conditions, recorder, isolation=isolation)

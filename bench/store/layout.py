@@ -8,6 +8,9 @@ from pathlib import Path
 
 from bench.errors import StorageError
 
+ASIDE = "aside"
+"""In the folder of a run: numbered folders of its earlier records."""
+
 
 def component(name: str) -> str:
     """A name of a record, as one part of a path: a sweep from elsewhere must not lead out of its folder.

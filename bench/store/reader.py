@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -27,7 +27,11 @@ from bench.store.sealing import CHECKSUM, checksum, opened
 from bench.store.writer import unreadable
 
 _CELL = TypeAdapter(Cell)
-_ROUND_FOLDER = re.compile(r"r(0|[1-9][0-9]*)")
+_ROUND_FOLDER = re.compile(r"r(0|[1-9][0-9]{0,8})")
+# Ids become folders.
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+
+_ALTERED = "its checksum does not match: it was altered after it was written"
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
 
 Record = TypeVar("Record", SweepRecord, RunResult)
@@ -75,6 +79,20 @@ def read_sweep(folder: SweepFolder) -> SweepRecord:
             "without the plan its runs cannot be told apart",
             "restore the file from a copy, or run the sweep again",
         ) from error
+
+
+def _consistent(plan: SweepRecord) -> SweepRecord:
+    """The plan, if its ids are the names of folders and its rounds are of its cells."""
+    ids = [cell.id for cell in plan.cells]
+    known = set(ids)
+    if len(known) < len(ids):
+        raise DamagedRecordError("two of its cells have one id")
+    for id_ in ids:
+        if not _ID.fullmatch(id_):
+            raise DamagedRecordError(f"the id {id_!r} of a cell names no folder")
+    if any(id_ not in known for round_ in plan.rounds for id_ in round_):
+        raise DamagedRecordError("a round has a cell that is not of the plan")
+    return plan
 
 
 def _refuse_links(folder: SweepFolder) -> None:
@@ -226,15 +244,43 @@ def _parse(kind: _Kind[Record], path: Path) -> Record:
         _compare_checksum(plain, version)
         if version < SCHEMA_VERSION:
             content = json.dumps(kind.lifted(plain), allow_nan=False).encode()
-        return kind.adapter.validate_json(content, strict=True)
+        record = kind.adapter.validate_json(content, strict=True)
     except ValidationError as error:
         raise DamagedRecordError(first_error(error)) from error
-    _refuse_newer(record.schema_version, path)
-    if record.schema_version < 1:
-        raise DamagedRecordError(f"schema_version is {record.schema_version}, the first one was 1")
+    except ValueError as error:
+        raise DamagedRecordError(str(error)) from error
     if _LONG_NUMBER.search(content) and (where := next(_beyond_64_bits(to_plain(record)), None)):
         raise DamagedRecordError(f"{where}: a whole number beyond 64 bits")
     return record
+
+
+def _version(plain: dict[str, Any], path: Path) -> int:
+    version = plain.get("schema_version")
+    if type(version) is not int or version < 1:
+        raise DamagedRecordError(f"schema_version is {version!r:.20}, the first one was 1")
+    if version > SCHEMA_VERSION:
+        raise NewerRecordError(
+            f"{path} has schema_version {version}, this bench reads up to {SCHEMA_VERSION}",
+            "a newer version wrote it, and may mean something else by the same words",
+            "install that version of bench to read it",
+        )
+    return version
+
+
+def _compare_checksum(plain: dict[str, Any], version: int) -> None:
+    """A checksum that is there is compared, in records of any version."""
+    if CHECKSUM not in plain and version < FIRST_WITH_CHECKSUM:
+        return
+    if CHECKSUM not in plain:
+        raise DamagedRecordError("its checksum is missing")
+    if plain.pop(CHECKSUM) != checksum(plain):
+        raise DamagedRecordError(_ALTERED)
+
+
+def _altered(path: Path) -> bool:
+    """Whether a record that claims to be a newer version's has a checksum that does not match."""
+    plain = opened(_bytes(path))
+    return CHECKSUM in plain and plain[CHECKSUM] != checksum(plain)
 
 
 def _beyond_64_bits(plain: Any, where: str = "") -> Iterator[str]:

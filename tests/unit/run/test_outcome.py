@@ -42,7 +42,7 @@ ABORTED = "terminate called after throwing std::bad_alloc\n"
         # the supervisor ended it
         ({"overdue": "too slow"}, "out of memory", Status.TIMEOUT, "too slow"),
         ({"overdue": "too slow", "importing": "keras on jax"}, None, Status.TIMEOUT,
-         "too slow; keras on jax was still being imported"),
+         "too slow, while keras on jax was being imported"),
         # the kernel's kill
         ({"exit": Exit(signal="SIGKILL"), "oom_kills": 1}, None, Status.OOM,
          f"the worker was ended by SIGKILL; {KERNEL}"),
