@@ -92,7 +92,9 @@ def show(rows: Sequence[Row], console: Console, seconds: float) -> None:
         table.add_row(row.group, row.fault, row.expected, row.seen, passed, failed, f"{row.seconds:.1f}")
     console.print(table)
     tried = [row for row in rows if row.not_here is None]
-    checks, failures = (sum(len(found) for found in each) for each in zip(*((r.checks, r.failures) for r in rows), strict=True))
+    checks, failures = (
+        sum(len(found) for found in each) for each in zip(*((r.checks, r.failures) for r in rows), strict=True)
+    )
     console.print(
         f"{len(tried)} faults tried, {len(rows) - len(tried)} not possible here; {checks} checks, {failures} failed, "
         f"of {sum(bool(row.failures) for row in rows)} faults; {seconds:.0f} s"

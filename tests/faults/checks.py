@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from bench.store.layout import RunFolder, SweepFolder
 from tests.faults.sweeping import MARK, Scene
 
 GONE_WITHIN_S = 5.0
-"""From the parent's end; what was killed may take the machine a moment to bury, so twice that before it is a failure."""
+"""From the parent's end."""
 
 _LEFTOVERS = ("outcome.json", "trace.npz", "heartbeat", "memory")
 _RECORD = ("result.json", "trace.parquet", "request.json", "worker.log")
@@ -107,7 +108,9 @@ def first_difference(ours: dict[str, list[dict[str, Any]]], twin: dict[str, list
         for mine, other in zip(ours[name], twin[name], strict=True):
             for column, value in mine.items():
                 if value != other[column]:
-                    return f"{name}.{column} of {mine['cell_id']} r{mine.get('round', '')}: {value}, not {other[column]}"
+                    return (
+                        f"{name}.{column} of {mine['cell_id']} r{mine.get('round', '')}: {value}, not {other[column]}"
+                    )
     return None
 
 
@@ -156,10 +159,8 @@ def _command(process: psutil.Process) -> list[str]:
 
 
 def _kill(process: psutil.Process) -> None:
-    try:
+    with suppress(psutil.Error):
         process.kill()
-    except psutil.Error:
-        pass
 
 
 def left_behind(scene: Scene) -> list[str]:
@@ -174,9 +175,7 @@ def _leftovers(scene: Scene) -> Iterator[Path]:
     if scene.folder.path.is_dir():
         yield from (path for path in (scene.folder.lock, scene.folder.holder) if path.exists())
         yield from scene.folder.path.rglob("*.part")
-        yield from (
-            run.path / name for run in _runs(scene.folder) for name in _LEFTOVERS if (run.path / name).exists()
-        )
+        yield from (run.path / name for run in _runs(scene.folder) for name in _LEFTOVERS if (run.path / name).exists())
         if scene.has_happened("sweep_finished") and scene.folder.cache.exists():
             yield scene.folder.cache
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from bench.store.layout import SweepFolder
 from tests.faults import steps
 
 
@@ -64,13 +65,13 @@ def no_report() -> None:
     """The sweep makes no report: for faults of the records, by the hundred."""
     from bench.report import build, terminal
 
-    build.build_report = lambda *_a, **_k: None  # type: ignore[assignment]
+    build.build_report = lambda *_a, **_k: None
     terminal.print_summary = lambda *_a, **_k: None
 
 
 def signal_at(event: str, nth: int, *signals: int) -> None:
     """The parent gets signals right after it has journalled the nth event of that name."""
-    _at(event, nth, lambda: [os.kill(os.getpid(), number) for number in signals])
+    _at(event, nth, lambda: _send(signals))
 
 
 def signal_in(module: str, function: str, number: int) -> None:
@@ -117,17 +118,22 @@ def refuse_writes_at(event: str, nth: int, folder: str, error: str) -> None:
     _at(event, nth, lambda: refuse_writes(folder, error, 1))
 
 
-def _at(event: str, nth: int, act: Callable[[], object]) -> None:
+def _send(signals: tuple[int, ...]) -> None:
+    for number in signals:
+        os.kill(os.getpid(), number)
+
+
+def _at(awaited: str, nth: int, act: Callable[[], object]) -> None:
     from bench.store import journal
 
     append = journal.append
     seen = 0
 
-    def telling(folder: Any, name: str, **details: Any) -> None:
+    def telling(folder: SweepFolder, event: str, **details: Any) -> None:
         nonlocal seen
-        append(folder, name, **details)
-        seen += name == event
-        if seen == nth and name == event:
+        append(folder, event, **details)
+        seen += event == awaited
+        if seen == nth and event == awaited:
             act()
 
     journal.append = telling

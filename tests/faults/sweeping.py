@@ -86,8 +86,9 @@ class Warm:
 
     def close(self) -> None:
         """Ends it."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            pipe.close()
         self._process.wait()
 
     def _hear(self, deadline_s: float | None = None) -> dict[str, Any]:
@@ -157,6 +158,7 @@ class Scene:
         environment: variables beside those that every parent gets.
         pids: every parent that was started.
         acknowledged: hashes of records that must be there from now on.
+        standing: what is planted in every parent.
         results_folder: where results go, in the working directory.
         observed: what the strike itself looked at: name, whether it was as expected, what was seen else.
     """
@@ -167,6 +169,7 @@ class Scene:
     environment: dict[str, str] = field(default_factory=dict)
     pids: list[int] = field(default_factory=list)
     acknowledged: dict[str, str] = field(default_factory=dict)
+    standing: tuple[tuple[Any, ...], ...] = ()
     results_folder: str = "results"
     observed: list[tuple[str, bool, str]] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
@@ -212,7 +215,7 @@ class Scene:
             folder=str(self.at),
             environment=self._environment(),
             out=str(files),
-            plants=[list(plant) for plant in plants],
+            plants=[list(plant) for plant in (*self.standing, *plants)],
         )
         parent = Parent(self.warm.start(request), files, self.warm)
         self.pids.append(parent.pid)
@@ -265,7 +268,7 @@ class Scene:
 
     def has_happened(self, event: str, times: int = 1) -> bool:
         """Whether the journal tells of an event, so many times."""
-        return sum(one.get("event") == event for one in self.events()) >= times
+        return [one.get("event") for one in self.events()].count(event) >= times
 
     def first_run(self) -> RunFolder:
         """The run that comes first in the plan."""

@@ -130,7 +130,9 @@ def crash_report(stage: Stage, row: Row) -> None:
         problems = _lost(scene, before)
         problems += [] if ended.code == -signal.SIGKILL else [f"ended with {ended.code}"]
         problems += [] if again.code == 0 else [f"again: {again.code} {again.said[-200:]}"]
-        problems += [] if scene.folder.report_html.read_bytes() == page else ["the report is not the same, byte for byte"]
+        problems += (
+            [] if scene.folder.report_html.read_bytes() == page else ["the report is not the same, byte for byte"]
+        )
         row.check(f"step {step}", not problems, "; ".join(problems)[:600])
         shutil.rmtree(scene.root, ignore_errors=True)
     row.seen = f"{len(tried)} of {number} steps"
@@ -139,17 +141,21 @@ def crash_report(stage: Stage, row: Row) -> None:
 FAULTS = [
     *(
         Fault(
-            name=f"crash-sweep-{part + 1}", group=GROUP, what="SIGKILL at every storage step of a sweep",
+            name=f"crash-sweep-{part + 1}",
+            group=GROUP,
+            what="SIGKILL at every storage step of a sweep",
             series=crash_all("crash-sweep", fresh, (), part),
         )
         for part in range(PARTS)
     ),
     *(
         Fault(
-            name=f"crash-resume-{part + 1}", group=GROUP, what="SIGKILL at every storage step of a resume that mends",
+            name=f"crash-resume-{part + 1}",
+            group=GROUP,
+            what="SIGKILL at every storage step of a resume that mends",
             series=crash_all("crash-resume", interrupted, ("--resume",), part),
         )
         for part in range(PARTS)
     ),
     Fault(name="crash-report", group=GROUP, what="SIGKILL at storage steps of the report", series=crash_report),
-]  # fmt: skip
+]

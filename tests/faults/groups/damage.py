@@ -95,20 +95,39 @@ def _journal_garbage(scene: Scene) -> None:
     path.write_bytes(b"".join(lines))
 
 
+def _others_of_run_gone(scene: Scene) -> None:
+    scene.first_run().request.unlink()
+    scene.first_run().log.unlink()
+
+
 def one(name: str, what: str, harm: Callable[[RunFolder], object], reason: str, *, fast: bool = False) -> Fault:
     """A fault of the first run's record."""
     return Fault(
-        name=name, group=GROUP, what=what, strike=reported(lambda scene: harm(scene.first_run())), code=0,
-        status="invalid", reason=reason, words=("invalid",), fast=fast,
-    )  # fmt: skip
+        name=name,
+        group=GROUP,
+        what=what,
+        strike=reported(lambda scene: harm(scene.first_run())),
+        code=0,
+        status="invalid",
+        reason=reason,
+        words=("invalid",),
+        fast=fast,
+    )
 
 
 def plan(name: str, what: str, harm: Harm, code: int, words: tuple[str, ...]) -> Fault:
     """A fault of the plan: nothing can be done, and nothing is."""
     return Fault(
-        name=name, group=GROUP, what=what, strike=refused(harm), code=code, words=words, resume=None, reports=False,
+        name=name,
+        group=GROUP,
+        what=what,
+        strike=refused(harm),
+        code=code,
+        words=words,
+        resume=None,
+        reports=False,
         orderly=False,
-    )  # fmt: skip
+    )
 
 
 def journal(name: str, what: str, harm: Harm) -> Fault:
@@ -121,40 +140,94 @@ FAULTS = [
     one("result-altered", "a loss in result.json is another number", _loss_altered, "checksum", fast=True),
     one("result-flipped", "one bit of result.json is another", lambda run: flip(run.result), "damaged"),
     one("result-empty", "result.json is empty", lambda run: run.result.write_bytes(b""), "damaged"),
-    one("result-zeros", "result.json is zeros, as after a power cut", lambda run: run.result.write_bytes(bytes(900)), "damaged"),
+    one(
+        "result-zeros",
+        "result.json is zeros, as after a power cut",
+        lambda run: run.result.write_bytes(bytes(900)),
+        "damaged",
+    ),
     Fault(
-        name="result-elsewhere", group=GROUP, whole=True, what="result.json of another run", code=0, status="invalid",
-        reason="another run", words=("invalid",),
+        name="result-elsewhere",
+        group=GROUP,
+        whole=True,
+        what="result.json of another run",
+        code=0,
+        status="invalid",
+        reason="another run",
+        words=("invalid",),
         strike=reported(lambda scene: shutil.copy(_others(scene).result, scene.first_run().result)),
     ),
     Fault(
-        name="result-gone", group=GROUP, what="result.json is deleted: the run has not happened", code=0, redone=True,
+        name="result-gone",
+        group=GROUP,
+        what="result.json is deleted: the run has not happened",
+        code=0,
+        redone=True,
         strike=reported(lambda scene: scene.first_run().result.unlink()),
     ),
     Fault(
-        name="result-newer", group=GROUP, what="result.json of a newer version", code=2, reports=False, orderly=False,
-        strike=refused(lambda scene: _newer(scene.first_run().result)), words=("schema_version 99", "newer version", "install"),
+        name="result-newer",
+        group=GROUP,
+        what="result.json of a newer version",
+        code=2,
+        reports=False,
+        orderly=False,
+        strike=refused(lambda scene: _newer(scene.first_run().result)),
+        words=("schema_version 99", "newer version", "install"),
         resume=None,
     ),
     one("trace-cut", "half of the trace is gone", lambda run: cut(run.trace), "trace"),
     one("trace-flipped", "one bit of the trace is another", lambda run: flip(run.trace, 0.3), "trace", fast=True),
     one("trace-gone", "the trace is deleted", lambda run: run.trace.unlink(), "trace"),
     Fault(
-        name="trace-swapped", group=GROUP, what="two runs have each other's trace", code=0, status="invalid",
-        reason="trace", words=("invalid",), strike=reported(_swapped),
+        name="trace-swapped",
+        group=GROUP,
+        what="two runs have each other's trace",
+        code=0,
+        status="invalid",
+        reason="trace",
+        words=("invalid",),
+        strike=reported(_swapped),
     ),
-    plan("sweep-cut", "half of sweep.json is gone", lambda scene: cut(scene.folder.sweep_json), 4, ("sweep.json", "damaged", "restore")),
-    plan("sweep-altered", "the seed in sweep.json is another", lambda scene: rewrite(scene.folder.sweep_json, seed=7), 4, ("sweep.json", "damaged", "restore")),
-    plan("sweep-gone", "sweep.json is deleted", lambda scene: scene.folder.sweep_json.unlink(), 2, ("results/s", "no sweep", "bench sweep")),
-    plan("sweep-newer", "sweep.json of a newer version", lambda scene: _newer(scene.folder.sweep_json), 2, ("schema_version 99", "newer version", "install")),
+    plan(
+        "sweep-cut",
+        "half of sweep.json is gone",
+        lambda scene: cut(scene.folder.sweep_json),
+        4,
+        ("sweep.json", "damaged", "restore"),
+    ),
+    plan(
+        "sweep-altered",
+        "the seed in sweep.json is another",
+        lambda scene: rewrite(scene.folder.sweep_json, seed=7),
+        4,
+        ("sweep.json", "damaged", "restore"),
+    ),
+    plan(
+        "sweep-gone",
+        "sweep.json is deleted",
+        lambda scene: scene.folder.sweep_json.unlink(),
+        2,
+        ("results/s", "no sweep", "bench sweep"),
+    ),
+    plan(
+        "sweep-newer",
+        "sweep.json of a newer version",
+        lambda scene: _newer(scene.folder.sweep_json),
+        2,
+        ("schema_version 99", "newer version", "install"),
+    ),
     journal("journal-cut", "the journal's last line is cut", _journal_cut),
     journal("journal-garbage", "binary garbage and foreign lines in the journal", _journal_garbage),
     journal("journal-gone", "the journal is deleted", lambda scene: scene.folder.journal.unlink()),
     Fault(
-        name="request-gone", group=GROUP, what="request.json and the worker's log are deleted", code=0,
-        strike=reported(lambda scene: [path.unlink() for path in (scene.first_run().request, scene.first_run().log)]),
+        name="request-gone",
+        group=GROUP,
+        what="request.json and the worker's log are deleted",
+        code=0,
+        strike=reported(_others_of_run_gone),
     ),
-]  # fmt: skip
+]
 
 
 def _newer(path: Path) -> None:

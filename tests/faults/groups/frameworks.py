@@ -7,10 +7,12 @@ import sys
 import time
 from importlib.util import find_spec
 
+import psutil
+
 from tests.faults import interpreters
+from tests.faults.checks import survivors
 from tests.faults.fault import Fault, NotHere
 from tests.faults.groups.workers import is_forked
-from tests.faults.checks import survivors
 from tests.faults.sweeping import Ended, Scene
 
 GROUP = "real"
@@ -25,8 +27,8 @@ LARGE = (
 def _killed_in_training(scene: Scene) -> Ended:
     parent = scene.begin()
     deadline_s = time.monotonic() + 60
-    workers = []
-    scene.wait_until(lambda: (scene.folder.runs.is_dir() and [*scene.folder.runs.glob("*/r0/heartbeat")]), parent)
+    workers: list[psutil.Process] = []
+    scene.wait_until(lambda: scene.folder.runs.is_dir() and [*scene.folder.runs.glob("*/r0/heartbeat")], parent)
     while not workers and time.monotonic() < deadline_s:
         workers = [process for process in survivors(scene) if is_forked(process)]
     for worker in workers:
@@ -51,9 +53,7 @@ def _broken_jax(scene: Scene) -> Ended:
 
 def _out_of_memory(scene: Scene) -> Ended:
     """A hidden layer of 3 GB for an interpreter that may address 2.5 GB more than its libraries take."""
-    path = interpreters.script(
-        scene.root / "limited", f'#!/bin/sh\nulimit -v 6000000\nexec {sys.executable} "$@"\n'
-    )
+    path = interpreters.script(scene.root / "limited", f'#!/bin/sh\nulimit -v 6000000\nexec {sys.executable} "$@"\n')
     return scene.sweep(f"framework.python={path}")
 
 
@@ -77,21 +77,48 @@ def _need(module: str) -> None:
 
 FAULTS = [
     Fault(
-        name="pytorch-killed", group=GROUP, what="PyTorch is killed in training", settings=PYTORCH,
-        strike=_killed_in_training, code=3, status="crashed", reason="SIGKILL", words=("pytorch", "crashed", "--retry crashed"),
+        name="pytorch-killed",
+        group=GROUP,
+        what="PyTorch is killed in training",
+        settings=PYTORCH,
+        strike=_killed_in_training,
+        code=3,
+        status="crashed",
+        reason="SIGKILL",
+        words=("pytorch", "crashed", "--retry crashed"),
         resume=("--retry", "crashed"),
     ),
     Fault(
-        name="keras-broken-jax", group=GROUP, what="Keras' JAX backend cannot be imported", settings=KERAS,
-        strike=_broken_jax, code=0, status="unavailable", reason="libjax is of another version",
-        words=("keras", "libjax is of another version"), resume=None,
+        name="keras-broken-jax",
+        group=GROUP,
+        what="Keras' JAX backend cannot be imported",
+        settings=KERAS,
+        strike=_broken_jax,
+        code=0,
+        status="unavailable",
+        reason="libjax is of another version",
+        words=("keras", "libjax is of another version"),
+        resume=None,
     ),
     Fault(
-        name="pytorch-oom", group=GROUP, what="PyTorch at a batch that does not fit under ulimit -v", settings=LARGE,
-        strike=_out_of_memory, code=3, status="oom", reason="memory", words=("pytorch", "oom", "--retry oom"), resume=None,
+        name="pytorch-oom",
+        group=GROUP,
+        what="PyTorch at a batch that does not fit under ulimit -v",
+        settings=LARGE,
+        strike=_out_of_memory,
+        code=3,
+        status="oom",
+        reason="memory",
+        words=("pytorch", "oom", "--retry oom"),
+        resume=None,
     ),
     Fault(
-        name="keras-json", group=GROUP, what="keras.json asks for float64 and another backend", settings=KERAS,
-        strike=_other_dtype, code=0, same_tables=True,
+        name="keras-json",
+        group=GROUP,
+        what="keras.json asks for float64 and another backend",
+        settings=KERAS,
+        strike=_other_dtype,
+        code=0,
+        same_tables=True,
     ),
-]  # fmt: skip
+]

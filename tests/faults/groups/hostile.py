@@ -39,7 +39,9 @@ def _odd_table(scene: Scene) -> Ended:
     (scene.at / "=cmd.csv").write_text(f'"{COLUMN}","=HYPERLINK(1)",label\n{rows}')
     ended = scene.sweep("data=file", "data.path='=cmd.csv'", "data.target=label", "batch_size=16,full")
     page = scene.folder.report_html
-    scene.observe("no script of others", page.exists() and COLUMN not in page.read_text(), "it is in the report, or there is none")
+    scene.observe(
+        "no script of others", page.exists() and COLUMN not in page.read_text(), "it is in the report, or there is none"
+    )
     return ended
 
 
@@ -66,21 +68,46 @@ def _report_of_copy(scene: Scene, sweep: Path) -> None:
 
 FAULTS = [
     Fault(
-        name="name-up", group=GROUP, what="sweep.name=../out", strike=refused("sweep.name=../out"), code=2,
-        words=("sweep.name", "../out"), resume=None,
+        name="name-up",
+        group=GROUP,
+        what="sweep.name=../out",
+        strike=refused("sweep.name=../out"),
+        code=2,
+        words=("sweep.name", "../out"),
+        resume=None,
     ),
     Fault(
-        name="name-long", group=GROUP, what="a name of 300 characters", strike=refused(f"sweep.name={'x' * 300}"),
-        code=2, words=("sweep.name",), resume=None,
+        name="name-long",
+        group=GROUP,
+        what="a name of 300 characters",
+        strike=refused(f"sweep.name={'x' * 300}"),
+        code=2,
+        words=("sweep.name",),
+        resume=None,
     ),
     Fault(
-        name="target-config", group=GROUP, what="a config that names something to be called",
-        strike=refused("+data._target_=os.system", "+data.command='touch owned'"), code=2, words=("_target_",), resume=None,
+        name="target-config",
+        group=GROUP,
+        what="a config that names something to be called",
+        strike=refused("+data._target_=os.system", "+data.command='touch owned'"),
+        code=2,
+        words=("_target_",),
+        resume=None,
     ),
-    Fault(name="odd-folder", group=GROUP, what="results in a folder of blanks, quotes and right-to-left marks", strike=_odd_folder, code=0),
     Fault(
-        name="odd-table", group=GROUP, what="a table whose columns are scripts and formulas", strike=_odd_table, code=0,
+        name="odd-folder",
+        group=GROUP,
+        what="results in a folder of blanks, quotes and right-to-left marks",
+        strike=_odd_folder,
+        code=0,
+    ),
+    Fault(
+        name="odd-table",
+        group=GROUP,
+        what="a table whose columns are scripts and formulas",
+        strike=_odd_table,
+        code=0,
         same_tables=False,
     ),
     Fault(name="old-results", group=GROUP, what="results of every released version", strike=_old, code=0),
-]  # fmt: skip
+]

@@ -93,7 +93,9 @@ def _wait_for_a_run(scene: Scene, parent: Parent) -> None:
 def _look(stage: Stage, scene: Scene, row: Row, sweep: int) -> None:
     """No record lost, none unreadable, none twice; the tables of a sweep that was never disturbed, and its report."""
     results = scene.results()
-    unreadable = [f"{result.cell_id} r{result.round}: {result.reason}" for result in results if not result.status.measured]
+    unreadable = [
+        f"{result.cell_id} r{result.round}: {result.reason}" for result in results if not result.status.measured
+    ]
     twice = checks.twice_recorded(scene)
     row.check(f"sweep {sweep}: all recorded", len(results) == RUNS, f"{len(results)} of {RUNS} runs")
     row.check(f"sweep {sweep}: none unreadable", not unreadable, f"{len(unreadable)}: {unreadable[:2]}")
@@ -113,9 +115,11 @@ def faults(kills: int) -> list[Fault]:
     shares = [kills // SHARES + (share < kills % SHARES) for share in range(SHARES)]
     return [
         Fault(
-            name=f"kills-{number}", group=GROUP, what=f"{share} random SIGKILLs of the parent, each resumed",
+            name=f"kills-{number}",
+            group=GROUP,
+            what=f"{share} random SIGKILLs of the parent, each resumed",
             series=kill_many(share, seed=number),
         )
         for number, share in enumerate(shares, 1)
         if share
-    ]  # fmt: skip
+    ]

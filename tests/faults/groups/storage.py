@@ -132,26 +132,75 @@ def stops(name: str, what: str, strike: Strike, words: tuple[str, ...], **more: 
 
 
 FAULTS = [
-    stops("disk-too-small", "the disk has no room for the sweep", _too_small, ("results", "free", "sweep.dir="), resume=None),
-    stops("disk-fills-between", "the disk fills up between two runs", filled("run_finished", 2, 300_000), (RESUMED, "free", "--resume")),
-    stops("disk-fills-in-run", "the disk fills up in a run", filled("run_started", 2, 0), (RESUMED, "free", "--resume")),
-    stops("disk-fills-report", "the disk fills up before the report", filled("sweep_finished", 1, 4096), (RESUMED, "free")),
+    stops(
+        "disk-too-small",
+        "the disk has no room for the sweep",
+        _too_small,
+        ("results", "free", "sweep.dir="),
+        resume=None,
+    ),
+    stops(
+        "disk-fills-between",
+        "the disk fills up between two runs",
+        filled("run_finished", 2, 300_000),
+        (RESUMED, "free", "--resume"),
+    ),
+    stops(
+        "disk-fills-in-run", "the disk fills up in a run", filled("run_started", 2, 0), (RESUMED, "free", "--resume")
+    ),
+    stops(
+        "disk-fills-report", "the disk fills up before the report", filled("sweep_finished", 1, 4096), (RESUMED, "free")
+    ),
     *(
         stops(
-            f"no-space-{nth}", f"the disk is full at the {nth}th write", planted(["refuse_writes", AT, "ENOSPC", nth]),
-            ("results", "No space left", "free"), fast=nth == 40, resume=() if nth > 12 else None,
+            f"no-space-{nth}",
+            f"the disk is full at the {nth}th write",
+            planted(["refuse_writes", AT, "ENOSPC", nth]),
+            ("results", "No space left", "free"),
+            fast=nth == 40,
+            resume=() if nth > 12 else None,
         )
         for nth in (2, 15, 27, 40, 55)
     ),
-    stops("quota", "files may not grow beyond 30 kB (EFBIG)", planted(["limit_file_size", 30_000]), (RESUMED, "too large")),
-    stops("io-error", "the disk fails (EIO)", planted(["refuse_writes_at", "run_started", 3, AT, "EIO"]), (RESUMED, "Input/output error")),
-    stops("read-only", "the disk is read-only", _read_only, ("results", "Read-only file system", "sweep.dir="), resume=None),
-    stops("becomes-read-only", "the disk becomes read-only in a run", planted(["refuse_writes_at", "run_started", 2, AT, "EROFS"]), (RESUMED, "Read-only file system", "--resume"), orderly=False),
-    stops("read-only-resume", "a sweep on a read-only disk is resumed", _read_only_resume, (RESUMED, "Read-only file system"), redone=True, orderly=False),
+    stops(
+        "quota", "files may not grow beyond 30 kB (EFBIG)", planted(["limit_file_size", 30_000]), (RESUMED, "too large")
+    ),
+    stops(
+        "io-error",
+        "the disk fails (EIO)",
+        planted(["refuse_writes_at", "run_started", 3, AT, "EIO"]),
+        (RESUMED, "Input/output error"),
+    ),
+    stops(
+        "read-only",
+        "the disk is read-only",
+        _read_only,
+        ("results", "Read-only file system", "sweep.dir="),
+        resume=None,
+    ),
+    stops(
+        "becomes-read-only",
+        "the disk becomes read-only in a run",
+        planted(["refuse_writes_at", "run_started", 2, AT, "EROFS"]),
+        (RESUMED, "Read-only file system", "--resume"),
+        orderly=False,
+    ),
+    stops(
+        "read-only-resume",
+        "a sweep on a read-only disk is resumed",
+        _read_only_resume,
+        (RESUMED, "Read-only file system"),
+        redone=True,
+        orderly=False,
+    ),
     stops("folder-removed", "somebody removes the sweep's folder", _removed, (RESUMED, "No such file"), resume=()),
     stops("file-for-folder", "results is a file", _file_for_folder, ("results", "sweep.dir="), resume=None),
     Fault(
-        name="read-only-cwd", group=GROUP, what="results go elsewhere, and nothing is written here", strike=_read_only_cwd, code=0,
+        name="read-only-cwd",
+        group=GROUP,
+        what="results go elsewhere, and nothing is written here",
+        strike=_read_only_cwd,
+        code=0,
         resume=None,
     ),
-]  # fmt: skip
+]

@@ -40,22 +40,58 @@ def _required(scene: Scene) -> Ended:
 def said(name: str, what: str, strike: Strike, reason: str, *, fast: bool = False) -> Fault:
     """A template that fails makes its runs unavailable, which is said and is no failure."""
     return Fault(
-        name=name, group=GROUP, what=what, strike=strike, code=0, status="unavailable", reason=reason,
-        words=("reference", reason), resume=RETRY, fast=fast,
-    )  # fmt: skip
+        name=name,
+        group=GROUP,
+        what=what,
+        strike=strike,
+        code=0,
+        status="unavailable",
+        reason=reason,
+        words=("reference", reason),
+        resume=RETRY,
+        fast=fast,
+    )
 
 
 FAULTS = [
     said("import-aborts", "a library aborts on import", broken_once("kill -ABRT $$"), "SIGABRT", fast=True),
-    said("import-fails", "a module is missing", broken_once("echo 'no such module: torch' >&2; exit 1"), "no such module: torch"),
-    said("import-hangs", "the import never ends", broken_once("sleep 3600", plants=(["import_within", 2.0],)), "not imported within"),
-    said("import-prints", "a library prints on import, where messages are expected", broken_once("echo garbage; exit 0"), "garbage"),
-    Fault(
-        name="no-interpreter", group=GROUP, what="framework.python is not there", strike=_missing, code=0,
-        status="unavailable", reason="/nowhere/python", words=("/nowhere/python",), resume=None,
+    said(
+        "import-fails",
+        "a module is missing",
+        broken_once("echo 'no such module: torch' >&2; exit 1"),
+        "no such module: torch",
+    ),
+    said(
+        "import-hangs",
+        "the import never ends",
+        broken_once("sleep 3600", plants=(["import_within", 2.0],)),
+        "not imported within",
+    ),
+    said(
+        "import-prints",
+        "a library prints on import, where messages are expected",
+        broken_once("echo garbage; exit 0"),
+        "garbage",
     ),
     Fault(
-        name="required-missing", group=GROUP, what="the same, but it is required", strike=_required, code=6,
-        words=("reference", "require"), resume=None, reports=False,
+        name="no-interpreter",
+        group=GROUP,
+        what="framework.python is not there",
+        strike=_missing,
+        code=0,
+        status="unavailable",
+        reason="/nowhere/python",
+        words=("/nowhere/python",),
+        resume=None,
     ),
-]  # fmt: skip
+    Fault(
+        name="required-missing",
+        group=GROUP,
+        what="the same, but it is required",
+        strike=_required,
+        code=6,
+        words=("reference", "require"),
+        resume=None,
+        reports=False,
+    ),
+]
