@@ -112,7 +112,7 @@ def _budget(scene: Scene) -> Ended:
 
 def refused(name: str, what: str, strike: Strike, words: tuple[str, ...], **more: Any) -> Fault:
     """Exit code 2, and nothing is touched; a resume without the mistake then finds nothing to do."""
-    return Fault(name=name, group=GROUP, what=what, strike=strike, code=2, words=words, **more)
+    return Fault(name=name, group=GROUP, what=what, strike=strike, code=2, words=words, reports=False, **more)
 
 
 def _nowhere(scene: Scene) -> Ended:
