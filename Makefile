@@ -78,6 +78,11 @@ unit: venv ## the tests; ARGS="..." passes options to pytest
 parity: venv ## every engine on the whole grid of the parity bars, of which `unit` runs a sample (many minutes)
 	@$(PYTEST) $(WORKERS) -m grid $(ARGS) tests/contract
 
+.PHONY: faults
+faults: venv ## every fault there is, a row each: killed, crashed, damaged, full, twice (many minutes); ARGS="--only NAME"
+	@$(BIN)/python -m tests.faults $(ARGS)
+	@$(PYTEST) $(WORKERS) -m faults tests
+
 .PHONY: notebooks
 notebooks: venv ## execute the notebooks, and check that they equal their .py
 	@.ci/notebooks

@@ -93,7 +93,8 @@ OVERRIDES = st.one_of(
     st.text(max_size=30).filter(lambda text: not text.startswith("-")),
 )
 LEAVES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), WORDS)
-VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3))
+LISTS = st.lists(LEAVES, max_size=3)
+VALUES = st.one_of(LEAVES, LISTS, st.dictionaries(WORDS, LEAVES | LISTS, max_size=3), st.lists(LISTS, max_size=3))
 NUMBERS = st.one_of(st.integers().map(str), st.floats(width=32).map(repr), st.floats().map(repr))
 ROWS = st.builds("{},{}".format, NUMBERS | HOSTILE, st.sampled_from(["0", "1"] * 8 + ["2", "0.5", "x", "", "1,1"]))
 LABELLED = st.builds("{},label\n{}".format, WORDS, st.lists(ROWS, max_size=4).map("\n".join))
