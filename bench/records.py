@@ -6,6 +6,11 @@ History of the format (``SCHEMA_VERSION``):
 2. The compile cache: ``RunRequest.cache_folder``, ``RunResult.compile_cache``. The parity gate: ``RunResult.parity``
    is a ``ParityRecord`` (it was always null), ``PhaseTimes.parity_s``.
 3. The machine's noise: ``RunResult.noise`` and ``noise_reason``. Cells may be controls (``Cell.control``).
+4. Checksums: ``checksum`` in ``sweep.json`` and ``result.json`` (``bench.store.sealing``), ``RunResult.trace_sha256``.
+   The worker's own peak: ``RunResult.process_peak_bytes`` and ``process_peak_reason``.
+
+Records of every version are read: ``bench.store.migration`` lifts them to this one, and ``schema_version`` goes on
+telling which wrote them. Later versions are refused. Whoever adds one keeps the rule of the checksum.
 
 Everything here is the standard library alone, because workers run in interpreters that may hold nothing but a
 framework and NumPy. Records hold raw times; medians, intervals and ratios are derived by ``bench.analysis``.
@@ -19,9 +24,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 MOST_ROUNDS = 10_000
 """No sweep has more: what claims to be a later round is a damaged line."""
+SKIPPED_AFTER_OOM = "skipped after oom at batch "
+"""How the reason begins of a run that was not started because a smaller batch size of its family ran out of memory."""
 
 
 class Status(StrEnum):
@@ -211,6 +218,7 @@ class WorkerOutcome:
 
     ``environment`` holds versions, flags in force, threads and the like: plain JSON values.
     ``step_stride`` is 1 where every step's loss is stored, k where every k-th is.
+    ``process_peak_bytes`` is its highest resident set, None where the kernel does not count it.
     """
 
     status: Status
@@ -224,6 +232,7 @@ class WorkerOutcome:
     environment: dict[str, Any] = field(default_factory=dict)
     memory: MemoryRecord | None = None
     parity: ParityRecord | None = None
+    process_peak_bytes: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,6 +259,11 @@ class RunResult:
         parity_reason: why that is None.
         noise: what else the machine did meanwhile; None where nobody looked.
         noise_reason: why that is None.
+        process_peak_bytes: highest resident set of the worker process, whatever came of the run. Of one that left
+            no outcome it is the kernel's word, in which a larger child that it waited for, such as a compiler, counts.
+            What a forked worker shares with its template counts as its own.
+        process_peak_reason: why that is None.
+        trace_sha256: of the bytes of ``trace.parquet``; None where the run left no trace.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -278,6 +292,9 @@ class RunResult:
     parity_reason: str | None = "no parity gate ran"
     noise: NoiseRecord | None = None
     noise_reason: str | None = "the machine was not looked at"
+    process_peak_bytes: int | None = None
+    process_peak_reason: str | None = "the process was not looked at"
+    trace_sha256: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

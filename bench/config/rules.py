@@ -106,6 +106,15 @@ def words() -> Rule:
     )
 
 
+def some_of(*options: str) -> Rule:
+    """A list of a few words."""
+
+    def holds(value: Any) -> bool:
+        return isinstance(value, list) and all(isinstance(word, str) and word in options for word in value)
+
+    return Rule(f"a list of {', '.join(options)}", holds, tuple)
+
+
 def folder_name(*, reserved: tuple[str, ...] = ()) -> Rule:
     """The name of one folder: no separators, no ``..``, nothing a shell, a link or a file system would trip over."""
 

@@ -17,16 +17,20 @@ from bench.config.rules import (
     positive,
     seconds,
     setting,
+    some_of,
     text,
     words,
 )
-from bench.records import MOST_ROUNDS
+from bench.records import MOST_ROUNDS, Status
 
 FRAMEWORKS = ("pytorch", "keras", "reference")
 BACKENDS = ("tensorflow", "jax", "torch")
 LOOPS = ("idiomatic", "eager", "compiled", "fused", "fastest")
 DEVICES = ("cpu", "gpu", "tpu")
 DATA = ("teacher", "tutorial", "breast_cancer", "file")
+FAILED = "failed"
+RETRIABLE = (*(status for status in Status if not status.measured and status is not Status.INTERRUPTED), FAILED)
+"""How a run may have ended that is to be done again; ``failed`` is every way that makes the exit code 3."""
 MAX_ROWS = 10_000_000
 MAX_FEATURES = 100_000
 FIRST_LOOK = 10
@@ -165,13 +169,20 @@ class SweepConfig:
     """Where results go and what a sweep insists on.
 
     ``name`` null makes one from the time. ``require`` lists frameworks, backends, loops or devices that must be there.
-    ``dry_run`` prints the plan and runs nothing: what ``bench plan`` sets.
+    ``skip_after_oom`` spares the batch sizes above one that ran out of memory (``bench.sweep.skipping``). ``dry_run``
+    prints the plan and runs nothing: what ``bench plan`` sets. ``resume`` is the folder of a sweep to go on with,
+    ``retry`` lists how runs ended that it does again: what ``bench sweep --resume --retry`` sets. ``budget_s`` is the
+    time after which one call begins no further run.
     """
 
     name: str | None = setting(None, optional(folder_name(reserved=("latest",))))
     dir: str = setting("results", text())
     require: tuple[str, ...] = setting((), words())
+    skip_after_oom: bool = setting(True, flag())
     dry_run: bool = setting(False, flag())
+    resume: str | None = setting(None, optional(text()))
+    retry: tuple[str, ...] = setting((), some_of(*RETRIABLE))
+    budget_s: float | None = setting(None, optional(positive()))
 
 
 @dataclass(frozen=True, kw_only=True)

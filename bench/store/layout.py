@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import StorageError
+
+ASIDE = "aside"
+"""In the folder of a run: numbered folders of its earlier records."""
 
 
 def component(name: str) -> str:
@@ -77,6 +81,11 @@ class SweepFolder:
         return self.path / ".lock"
 
     @property
+    def holder(self) -> Path:
+        """Who holds the lock."""
+        return self.path / ".lock.json"
+
+    @property
     def data(self) -> Path:
         """Data sets that are stored rather than generated."""
         return self.path / "data"
@@ -122,6 +131,12 @@ class SweepFolder:
     def cell_folders(self) -> list[Path]:
         """The folder of every cell that has runs, in no order."""
         return list(self.runs.glob("*"))
+
+    def resume_command(self) -> str:
+        """What the user types, where they are, to go on with this sweep."""
+        here = Path.cwd()
+        path = self.path.relative_to(here) if self.path.is_relative_to(here) else self.path
+        return f"bench sweep --resume {shlex.quote(str(path))}"
 
     def run_folders(self) -> list[RunFolder]:
         """Every run folder there is, in a fixed order."""

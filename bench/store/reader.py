@@ -1,7 +1,8 @@
 """Reads records back, checked: the damaged becomes a row that says so, what is newer than we are is refused.
 
 A run folder without ``result.json`` is a run that has not happened yet. A record that cannot be trusted (cut short,
-altered, in the wrong folder) is never skipped: its run is there with status ``invalid`` and the reason.
+altered, in the wrong folder) is never skipped: its run is there with status ``invalid`` and the reason. Records of
+earlier versions are lifted to today's (``bench.store.migration``).
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -21,19 +22,39 @@ from bench.errors import StorageError, UsageError
 from bench.records import MOST_ROUNDS, SCHEMA_VERSION, PlannedCell, RunResult, Status, SweepRecord, to_plain
 from bench.store import journal
 from bench.store.layout import RunFolder, SweepFolder
+from bench.store.migration import FIRST_WITH_CHECKSUM, lifted_result, lifted_sweep
+from bench.store.sealing import CHECKSUM, checksum, opened
 from bench.store.writer import unreadable
 
-_SWEEP = TypeAdapter(SweepRecord)
-_RESULT = TypeAdapter(RunResult)
 _CELL = TypeAdapter(Cell)
-_ROUND_FOLDER = re.compile(r"r(0|[1-9][0-9]*)")
+_ROUND_FOLDER = re.compile(r"r(0|[1-9][0-9]{0,8})")
+# Ids become folders.
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+
+_ALTERED = "its checksum does not match: it was altered after it was written"
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
 
 Record = TypeVar("Record", SweepRecord, RunResult)
 
 
+@dataclass(frozen=True)
+class _Kind(Generic[Record]):
+    """One kind of record: its fields, and what lifts it from earlier versions."""
+
+    adapter: TypeAdapter[Record]
+    lifted: Callable[[dict[str, Any]], dict[str, Any]]
+
+
+_SWEEP = _Kind(TypeAdapter(SweepRecord), lifted_sweep)
+_RESULT = _Kind(TypeAdapter(RunResult), lifted_result)
+
+
 class DamagedRecordError(ValueError):
     """What is wrong with one record, in one line without its path."""
+
+
+class NewerRecordError(UsageError):
+    """A later version of this harness wrote the record."""
 
 
 def read_sweep(folder: SweepFolder) -> SweepRecord:
@@ -45,7 +66,7 @@ def read_sweep(folder: SweepFolder) -> SweepRecord:
     """
     _refuse_links(folder)
     try:
-        return _with_added_rounds(_parse(_SWEEP, folder.sweep_json), folder)
+        return _with_added_rounds(_consistent(_parse(_SWEEP, folder.sweep_json)), folder)
     except FileNotFoundError as error:
         raise UsageError(
             f"{folder.path} holds no sweep: there is no sweep.json",
@@ -58,6 +79,20 @@ def read_sweep(folder: SweepFolder) -> SweepRecord:
             "without the plan its runs cannot be told apart",
             "restore the file from a copy, or run the sweep again",
         ) from error
+
+
+def _consistent(plan: SweepRecord) -> SweepRecord:
+    """The plan, if its ids are the names of folders and its rounds are of its cells."""
+    ids = [cell.id for cell in plan.cells]
+    known = set(ids)
+    if len(known) < len(ids):
+        raise DamagedRecordError("two of its cells have one id")
+    for id_ in ids:
+        if not _ID.fullmatch(id_):
+            raise DamagedRecordError(f"the id {id_!r} of a cell names no folder")
+    if any(id_ not in known for round_ in plan.rounds for id_ in round_):
+        raise DamagedRecordError("a round has a cell that is not of the plan")
+    return plan
 
 
 def _refuse_links(folder: SweepFolder) -> None:
@@ -159,15 +194,38 @@ def read_result(run: RunFolder) -> RunResult | None:
         UsageError: it was written by a newer version.
         StorageError: it cannot be read.
     """
-    cell_id, round_ = run.path.parent.name, int(run.path.name[1:])
+    cell_id, round_ = run_of(run)
+    try:
+        return trusted_result(run)
+    except DamagedRecordError as error:
+        return invalid(cell_id, round_, f"result.json {error}")
+
+
+def run_of(run: RunFolder) -> tuple[str, int]:
+    """Cell and round that a folder's name tells."""
+    return run.path.parent.name, int(run.path.name[1:])
+
+
+def trusted_result(run: RunFolder) -> RunResult | None:
+    """One run's record, None where it has not ended.
+
+    Raises:
+        DamagedRecordError: it cannot be trusted.
+        UsageError: it was written by a newer version.
+        StorageError: it cannot be read.
+    """
     try:
         result = _parse(_RESULT, run.result)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except NewerRecordError:
+        if _altered(run.result):
+            raise DamagedRecordError(f"is damaged: {_ALTERED}") from None
+        raise
     except DamagedRecordError as error:
-        return invalid(cell_id, round_, f"result.json is damaged: {error}")
-    if (result.cell_id, result.round) != (cell_id, round_):
-        return invalid(cell_id, round_, f"result.json tells of another run: {result.cell_id} round {result.round}")
+        raise DamagedRecordError(f"is damaged: {error}") from error
+    if (result.cell_id, result.round) != run_of(run):
+        raise DamagedRecordError(f"tells of another run: {result.cell_id} round {result.round}")
     return result
 
 
@@ -178,19 +236,56 @@ def invalid(cell_id: str, round_: int, reason: str) -> RunResult:
     )
 
 
-def _parse(adapter: TypeAdapter[Record], path: Path) -> Record:
+def _parse(kind: _Kind[Record], path: Path) -> Record:
     content = _bytes(path)
     try:
-        record = adapter.validate_json(content, strict=True)
+        plain = opened(content)
+        version = _version(plain, path)
+        _compare_checksum(plain, version)
+        if version < SCHEMA_VERSION:
+            content = json.dumps(kind.lifted(plain), allow_nan=False).encode()
+        record = kind.adapter.validate_json(content, strict=True)
     except ValidationError as error:
-        _refuse_newer(_claimed_version(content), path)
         raise DamagedRecordError(first_error(error)) from error
-    _refuse_newer(record.schema_version, path)
-    if record.schema_version < 1:
-        raise DamagedRecordError(f"schema_version is {record.schema_version}, the first one was 1")
+    except ValueError as error:
+        raise DamagedRecordError(str(error)) from error
+    except RecursionError as error:
+        raise DamagedRecordError("it is nested too deeply") from error
     if _LONG_NUMBER.search(content) and (where := next(_beyond_64_bits(to_plain(record)), None)):
         raise DamagedRecordError(f"{where}: a whole number beyond 64 bits")
     return record
+
+
+def _version(plain: dict[str, Any], path: Path) -> int:
+    version = plain.get("schema_version")
+    if type(version) is not int or version < 1:
+        raise DamagedRecordError(f"schema_version is {version!r:.20}, the first one was 1")
+    if version > SCHEMA_VERSION:
+        raise NewerRecordError(
+            f"{path} has schema_version {version}, this bench reads up to {SCHEMA_VERSION}",
+            "a newer version wrote it, and may mean something else by the same words",
+            "install that version of bench to read it",
+        )
+    return version
+
+
+def _compare_checksum(plain: dict[str, Any], version: int) -> None:
+    """A checksum that is there is compared, in records of any version."""
+    if CHECKSUM not in plain and version < FIRST_WITH_CHECKSUM:
+        return
+    if CHECKSUM not in plain:
+        raise DamagedRecordError("its checksum is missing")
+    if plain.pop(CHECKSUM) != checksum(plain):
+        raise DamagedRecordError(_ALTERED)
+
+
+def _altered(path: Path) -> bool:
+    """Whether a record that claims to be a newer version's has a checksum that does not match."""
+    plain = opened(_bytes(path))
+    try:
+        return CHECKSUM in plain and bool(plain[CHECKSUM] != checksum(plain))
+    except (ValueError, RecursionError):
+        return True
 
 
 def _beyond_64_bits(plain: Any, where: str = "") -> Iterator[str]:
@@ -209,24 +304,6 @@ def _bytes(path: Path) -> bytes:
         raise
     except OSError as error:
         raise unreadable(path, error) from error
-
-
-def _claimed_version(content: bytes) -> Any:
-    """The version that a record claims which is not as we know it; None where it claims none."""
-    try:
-        plain = json.loads(content)
-    except (ValueError, RecursionError):
-        return None
-    return plain.get("schema_version") if isinstance(plain, dict) else None
-
-
-def _refuse_newer(version: Any, path: Path) -> None:
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise UsageError(
-            f"{path} has schema_version {version}, this bench reads up to {SCHEMA_VERSION}",
-            "a newer version wrote it, and may mean something else by the same words",
-            "install that version of bench to read it",
-        )
 
 
 def first_error(error: ValidationError) -> str:

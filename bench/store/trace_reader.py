@@ -1,12 +1,17 @@
-"""Reads traces back: one of them, or all of a sweep at once in bounded memory."""
+"""Reads traces back: one of them, or all of a sweep at once in bounded memory.
+
+A trace is of its run only where its bytes are those that the run's record knows by their hash. Records of versions
+before ``FIRST_WITH_CHECKSUM`` know none; their traces have Parquet's checksums of pages alone.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +21,8 @@ import pyarrow.parquet as pq
 from bench.errors import StorageError
 from bench.records import RunResult
 from bench.store.layout import RunFolder, SweepFolder
+from bench.store.migration import FIRST_WITH_CHECKSUM
+from bench.store.reader import DamagedRecordError, read_result, trusted_result
 from bench.store.trace import EPOCH_COLUMNS, STEP_COLUMNS
 from bench.store.writer import TRACE_SCHEMA
 
@@ -56,14 +63,31 @@ def read_trace(run: RunFolder) -> pa.Table:
     Raises:
         StorageError: there is none, or it is damaged.
     """
+    result = read_result(run)
     try:
-        return _read(run.trace)
+        return _read(_Wanted(run, _NO_HASH if result is None else _hash(result)))
     except DamagedTraceError as error:
         raise StorageError(
             f"{run.trace}: {error}",
             "a trace is written once and never altered",
-            "delete the run's folder and run its cell again",
+            "set the run aside and run its cell again: bench sweep --resume DIR",
         ) from error
+
+
+def why_damaged(run: RunFolder) -> str | None:
+    """Why a run's record or its trace cannot be trusted; None where both can, and where there is no record yet.
+
+    Raises:
+        UsageError: the record was written by a newer version.
+        StorageError: it cannot be read.
+    """
+    try:
+        result = trusted_result(run)
+    except DamagedRecordError as error:
+        return f"result.json {error}"
+    if result is None:
+        return None
+    return _problem(result, _read_or_why_not(_Wanted(run, _hash(result)), stride=1))
 
 
 def read_traces(folder: SweepFolder, results: Sequence[RunResult], *, step_stride: int = 1) -> Traces:
@@ -88,43 +112,80 @@ def _read_in_batches(
     """Batches of traces by run, each as its epochs and its steps; of those not readable, ``problems`` tells."""
     for first in range(0, len(results), _FILES_AT_ONCE):
         batch = results[first : first + _FILES_AT_ONCE]
-        paths = [folder.run(result.cell_id, result.round).trace for result in batch]
-        read = pool.map(partial(_read_or_why_not, stride=stride), paths)
+        wanted = [_Wanted(folder.run(result.cell_id, result.round), _hash(result)) for result in batch]
+        read = pool.map(partial(_read_or_why_not, stride=stride), wanted)
         readable = {}
         for run, (result, trace) in enumerate(zip(batch, read, strict=True), start=first):
             if isinstance(trace, tuple):
                 readable[run] = trace
-            elif result.status.measured or trace is not _MISSING:
-                problems[run] = f"trace.parquet: {trace}"
+            elif (problem := _problem(result, trace)) is not None:
+                problems[run] = problem
         if readable:
             yield readable
 
 
 _MISSING = DamagedTraceError("there is none")
+_NO_HASH = "no hash"
+
+_Split = tuple[pa.Table, pa.Table]
 
 
-def _read_or_why_not(path: Path, stride: int) -> tuple[pa.Table, pa.Table] | DamagedTraceError:
+class _Wanted(NamedTuple):
+    """A run whose trace is asked for, and the hash of its bytes: None where there should be none."""
+
+    run: RunFolder
+    sha256: str | None
+
+
+def _hash(result: RunResult) -> str | None:
+    if result.trace_sha256 is None and result.schema_version < FIRST_WITH_CHECKSUM:
+        return _NO_HASH
+    return result.trace_sha256
+
+
+def _problem(result: RunResult, trace: _Split | DamagedTraceError) -> str | None:
+    """What is wrong with a run's trace, if anything: a run that was not measured may lack it."""
+    if isinstance(trace, tuple):
+        return None
+    may_lack_it = not result.status.measured and result.trace_sha256 is None
+    return None if trace is _MISSING and may_lack_it else f"trace.parquet: {trace}"
+
+
+def _read_or_why_not(wanted: _Wanted, stride: int) -> _Split | DamagedTraceError:
     try:
-        return _split(_read(path), stride)
+        return _split(_read(wanted), stride)
     except DamagedTraceError as error:
         return error
 
 
-def _read(path: Path) -> pa.Table:
+def _read(wanted: _Wanted) -> pa.Table:
+    content = pa.BufferReader(_content(wanted))
+    unknown = wanted.sha256 == _NO_HASH  # else these are the bytes that were written
     try:
-        with pq.ParquetFile(
-            path, page_checksum_verification=True, read_dictionary=["kind", "phase"], memory_map=False
-        ) as file:
+        with pq.ParquetFile(content, page_checksum_verification=unknown, read_dictionary=["kind", "phase"]) as file:
             table = file.read(use_threads=False)
-            table.validate(full=True)
-    except FileNotFoundError:
-        raise _MISSING from None
+            if unknown:
+                table.validate(full=True)
     # A damaged footer shows as an unknown column name (KeyError) or as bytes that are no text (ValueError).
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         raise DamagedTraceError(f"damaged: {str(error).splitlines()[0]}") from error
     if not table.schema.equals(_READ_SCHEMA):
         raise DamagedTraceError(f"damaged: its columns are {', '.join(map(str, table.schema))}")
     return table
+
+
+def _content(wanted: _Wanted) -> bytes:
+    try:
+        content = wanted.run.trace.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise _MISSING from None
+    except OSError as error:
+        raise DamagedTraceError(f"cannot be read: {error.strerror or error}") from error
+    if wanted.sha256 is None:
+        raise DamagedTraceError("not of this run: its record knows of none")
+    if wanted.sha256 not in (_NO_HASH, hashlib.sha256(content).hexdigest()):
+        raise DamagedTraceError("damaged: its bytes are not those that its run's record has the hash of")
+    return content
 
 
 def _split(trace: pa.Table, stride: int) -> tuple[pa.Table, pa.Table]:

@@ -133,6 +133,7 @@ def write_windows(folder: SweepFolder, cell_id: str, round_: int, windows_ns: li
     arrays = {f"epoch_{name}": values for name, values in (rows | none | {"window_ns": np.array(windows_ns)}).items()}
     result = RunResult(cell_id=cell_id, round=round_, order_in_round=0, status=Status.OK, started_at="")
     result = replace(result, phases=replace(result.phases, first_step_s=0.1 * (1 + round_)))
+    folder.run(cell_id, round_).result.unlink(missing_ok=True)
     write_result(folder.run(cell_id, round_), result, trace_table(arrays | {f"step_{k}": v for k, v in steps.items()}))
 
 

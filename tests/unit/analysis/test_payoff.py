@@ -16,7 +16,7 @@ from bench.analysis.compare import INCONCLUSIVE
 from bench.analysis.payoff import AT_ONCE, LATER, NEVER, PayOffs, break_even, pay_off
 from bench.analysis.tables import Tables, build_tables
 from bench.store.reader import read_results
-from bench.store.writer import write_result
+from tests.rewriting import rewrite_result
 from tests.synthetic import make_sweep
 from tests.synthetic_run import PACES
 
@@ -208,5 +208,5 @@ def test_records_without_a_word_on_the_cache_count_as_both(tmp_path: Path) -> No
     before = build_tables(folder).payoffs
     for result in read_results(folder):
         plain = vars(result) | {"schema_version": 1, "compile_cache": None}
-        write_result(folder.run(result.cell_id, result.round), type(result)(**plain))
+        rewrite_result(folder.run(result.cell_id, result.round), type(result)(**plain))
     pd.testing.assert_frame_equal(build_tables(folder).payoffs, before)

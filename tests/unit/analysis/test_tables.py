@@ -21,7 +21,8 @@ from bench.records import ParityRecord, RunResult, Status, SweepRecord
 from bench.store.layout import SweepFolder
 from bench.store.reader import read_results, read_sweep
 from bench.store.trace_reader import read_trace
-from bench.store.writer import TRACE_SCHEMA, write_parquet, write_result, write_sweep
+from bench.store.writer import TRACE_SCHEMA
+from tests.rewriting import rewrite_result, rewrite_sweep, rewrite_trace
 from tests.synthetic import make_sweep
 
 STATUSES = [status.value for status in Status]
@@ -308,7 +309,7 @@ def test_a_censored_run_counts_as_later_than_any_other(tmp_path: Path) -> None:
     results = read_results(folder)
     for result in results:
         target = 0.0 if result.round < 2 else 0.6  # two of five runs can never get there
-        write_result(folder.run(result.cell_id, result.round), dataclasses.replace(result, target_loss=target))
+        rewrite_result(folder.run(result.cell_id, result.round), dataclasses.replace(result, target_loss=target))
     tables = build_tables(folder)
     times = tables.runs["time_to_target_s"].dropna().sort_values()
     cell = tables.cells.iloc[0]
@@ -336,7 +337,7 @@ def test_cold_and_warm_first_steps_are_told_apart(tmp_path: Path) -> None:
 def test_a_start_that_no_measured_run_had_is_said(tmp_path: Path) -> None:
     folder = small(tmp_path, rounds=2, loops=["fused"], batch_sizes=[32])
     first, second = read_results(folder)
-    write_result(folder.run(first.cell_id, 0), dataclasses.replace(first, status=Status.CRASHED, reason="gone"))
+    rewrite_result(folder.run(first.cell_id, 0), dataclasses.replace(first, status=Status.CRASHED, reason="gone"))
     cell = build_tables(folder).cells.iloc[0]
     assert cell["first_step_cold_reason"] == "no measured run was cold"
     assert cell["first_step_warm_s"] == second.phases.first_step_s
@@ -346,7 +347,7 @@ def test_runs_of_the_first_version_have_no_word_on_the_cache(tmp_path: Path) -> 
     folder = small(tmp_path, batch_sizes=[32])
     (result,) = read_results(folder)
     old = dataclasses.replace(result, schema_version=1, compile_cache=None)
-    write_result(folder.run(result.cell_id, 0), old)
+    rewrite_result(folder.run(result.cell_id, 0), old)
     tables = build_tables(folder)
     assert tables.runs["compile_cache_reason"].tolist() == ["recorded before there was a cache"]
     assert tables.cells["first_step_warm_reason"].tolist() == ["recorded before there was a cache: see first_step_s"]
@@ -437,7 +438,7 @@ def test_a_cells_parity_is_that_of_its_worst_run(tmp_path: Path) -> None:
     for result, record in zip(read_results(folder), records, strict=True):
         reason = None if record else "no parity gate ran"
         changed = dataclasses.replace(result, parity=record, parity_reason=reason)
-        write_result(folder.run(result.cell_id, result.round), changed)
+        rewrite_result(folder.run(result.cell_id, result.round), changed)
     tables = build_tables(folder)
     cell = tables.cells.iloc[0]
     assert (cell["parity"], cell["parity_bar"], cell["parity_control"], cell["parity_flips"]) == (
@@ -468,7 +469,7 @@ def test_a_run_of_no_planned_cell_is_named(tmp_path: Path) -> None:
     sweep = read_sweep(folder)
     gone = sweep.cells[0].id
     rounds = [[id_ for id_ in round_ if id_ != gone] for round_ in sweep.rounds]
-    write_sweep(folder, dataclasses.replace(sweep, cells=sweep.cells[1:], rounds=rounds))
+    rewrite_sweep(folder, dataclasses.replace(sweep, cells=sweep.cells[1:], rounds=rounds))
     tables = build_tables(folder)
     assert tables.problems == (f"runs/{gone}/r0 is in the folder, but no cell of the plan: left out",)
     assert gone not in set(tables.runs["cell_id"])
@@ -517,7 +518,7 @@ def small(path: Path, **recipe: object) -> SweepFolder:
 
 def write_trace(folder: SweepFolder, result: RunResult, trace: pd.DataFrame) -> None:
     table = pa.Table.from_pandas(trace, preserve_index=False).select(TRACE_SCHEMA.names).cast(TRACE_SCHEMA)
-    write_parquet(folder.run(result.cell_id, result.round).trace, table)
+    rewrite_trace(folder.run(result.cell_id, result.round), table)
 
 
 def break_trace(folder: SweepFolder, result: RunResult, damage: str) -> None:
@@ -531,6 +532,6 @@ def break_trace(folder: SweepFolder, result: RunResult, damage: str) -> None:
         middle = len(content) // 3
         run.trace.write_bytes(content[:middle] + bytes([content[middle] ^ 0x40]) + content[middle + 1 :])
     elif damage == "other columns":
-        write_parquet(run.trace, trace.drop_columns(["loss"]))
+        rewrite_trace(run, trace.drop_columns(["loss"]))
     else:
         write_trace(folder, result, trace.to_pandas().assign(window_ns=0))

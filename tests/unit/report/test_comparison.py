@@ -17,6 +17,7 @@ from bench.report.comparison.build import build_comparison
 from bench.report.comparison.figure import ticks_that_fit
 from bench.report.comparison.folder import ComparisonFolder
 from bench.store.layout import SweepFolder
+from tests.rewriting import rewrite_json
 from tests.synthetic import make_sweep
 from tests.unit.analysis.test_across import SLOWED, SMALL
 from tests.unit.report.reading import read_html
@@ -162,7 +163,7 @@ def test_what_differs_is_shown_and_what_does_not_is_counted(sweeps: list[SweepFo
     record |= {"name": "newer", "bench_version": "9.9.9", "git": {"commit": "f" * 40, "dirty": True}}
     record["machine"]["processor"] = "Newer CPU"
     record["software"]["torch"] = "3.0.0"
-    copy.sweep_json.write_text(json.dumps(record))
+    rewrite_json(copy.sweep_json, record)
     _, folder = build_comparison([sweeps[0], copy], output=tmp_path / "out")
     lines = folder.markdown.read_text(encoding="utf-8").splitlines()
     assert "| bench | 0.1.0 | 9.9.9 |" in lines
@@ -187,7 +188,7 @@ def test_a_newer_format_is_refused(
     copy = SweepFolder(tmp_path / "future")
     shutil.copytree(sweeps[1].path, copy.path)
     record: dict[str, Any] = json.loads(copy.sweep_json.read_text())
-    copy.sweep_json.write_text(json.dumps(record | {"schema_version": 10**6}))
+    rewrite_json(copy.sweep_json, record | {"schema_version": 10**6})
     assert typed([sweeps[0], copy]) == 2
     assert "schema_version 1000000" in capsys.readouterr().err
 

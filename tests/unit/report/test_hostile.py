@@ -11,6 +11,7 @@ import pytest
 
 from bench.report.build import build_report
 from bench.store.layout import SweepFolder
+from tests.rewriting import rewrite_json
 from tests.synthetic import make_sweep
 from tests.unit.report.reading import Read, read_html
 
@@ -49,7 +50,7 @@ def poison(folder: SweepFolder, texts: Sequence[str]) -> None:
             cell["batch_size_label"] = label
         if planned["unavailable_reason"]:
             planned["unavailable_reason"] = texts[0]
-    folder.sweep_json.write_text(json.dumps(sweep))
+    rewrite_json(folder.sweep_json, sweep)
     for run in folder.run_folders():
         _poison_result(run.result, turn)
 
@@ -66,7 +67,7 @@ def _poison_result(path: Path, turn: Iterator[str]) -> None:
     for key in ("device_peak_source", "device_peak_reason", "rss_reason"):
         if result["memory"][key]:
             result["memory"][key] = next(turn)
-    path.write_text(json.dumps(result))
+    rewrite_json(path, result)
 
 
 def shape(read: Read) -> list[str]:

@@ -16,7 +16,7 @@ from bench.report import starting, story, style
 from bench.report.figures.payoff import PAYOFF, _ends
 from bench.report.view import View
 from bench.store.reader import read_results
-from bench.store.writer import write_result
+from tests.rewriting import rewrite_result
 from tests.synthetic import make_sweep
 from tests.synthetic_run import PACES, Pace
 from tests.unit.report.conftest import look_at
@@ -160,7 +160,7 @@ def test_a_loop_whose_only_cold_run_was_lost_shows_what_loading_costs_and_no_mor
     for result in read_results(folder):
         if result.compile_cache is CompileCache.COLD:
             lost = replace(result, status=Status.CRASHED, reason="gone")
-            write_result(folder.run(result.cell_id, result.round), lost)
+            rewrite_result(folder.run(result.cell_id, result.round), lost)
     view = look_at(folder)
     assert _ends(view.cells[(view.cells["framework"] == "pytorch") & (view.cells["loop"] == "fused")])[0] is None
     said = starting.cost_of_start(view, cell_of(view, "pytorch", "fused"))

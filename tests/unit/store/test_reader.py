@@ -26,6 +26,7 @@ from bench.records import (
 from bench.store.layout import RunFolder, SweepFolder
 from bench.store.reader import read_cell, read_result, read_results, read_sweep
 from bench.store.writer import write_json, write_result
+from tests.rewriting import alter_json, downgrade_json, rewrite_json
 from tests.synthetic import make_sweep
 
 seconds = st.none() | st.floats(0, 1e6)
@@ -57,6 +58,7 @@ results = st.builds(
 )
 
 
+SINCE_4 = ("trace_sha256", "process_peak_bytes", "process_peak_reason")
 SMOKE = Path(__file__).parents[3] / "results" / "reference" / "smoke"
 
 
@@ -72,6 +74,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 @given(result=results)
 def test_a_result_comes_back_as_it_was_written(run: RunFolder, result: RunResult) -> None:
+    run.result.unlink(missing_ok=True)
     write_result(run, result)
     assert read_result(run) == result
 
@@ -132,9 +135,7 @@ def test_no_sweep_here_is_wrong_usage(tmp_path: Path) -> None:
 
 def test_records_of_the_first_version_are_read_and_know_no_cache(folder: SweepFolder) -> None:
     run = folder.run_folders()[0]
-    plain = json.loads(run.result.read_text()) | {"schema_version": 1}
-    del plain["compile_cache"]
-    write_json(run.result, plain)
+    downgrade_json(run.result, 1, "compile_cache", "parity", "parity_reason", "noise", "noise_reason", *SINCE_4)
     result = read_result(run)
     assert result is not None
     assert (result.schema_version, result.compile_cache) == (1, None)
@@ -146,10 +147,9 @@ def test_records_of_version_2_are_read_and_know_no_noise(folder: SweepFolder) ->
     for planned in sweep["cells"]:
         del planned["cell"]["control"]
     write_json(folder.sweep_json, sweep)
+    downgrade_json(folder.sweep_json, 2)
     run = folder.run_folders()[0]
-    plain = json.loads(run.result.read_text()) | {"schema_version": 2}
-    del plain["noise"], plain["noise_reason"]
-    write_json(run.result, plain)
+    downgrade_json(run.result, 2, "noise", "noise_reason", *SINCE_4)
     cells = [(planned.id, read_cell(planned)) for planned in read_sweep(folder).cells]
     assert all(cell.id == id_ and not cell.control for id_, cell in cells)
     result = read_result(run)
@@ -161,7 +161,7 @@ def test_a_newer_record_is_refused_naming_both_versions(folder: SweepFolder) -> 
     victim = folder.run_folders()[0].result
     newer = json.loads(victim.read_text()) | {"schema_version": SCHEMA_VERSION + 1}
     for plain in (newer, {"schema_version": SCHEMA_VERSION + 1, "words": "we do not know"}):
-        write_json(victim, plain)
+        rewrite_json(victim, plain)
         with pytest.raises(UsageError, match=rf"schema_version {SCHEMA_VERSION + 1}.* up to {SCHEMA_VERSION}"):
             read_results(folder)
 
@@ -201,7 +201,7 @@ def test_a_cell_of_the_wrong_types_is_a_storage_error(folder: SweepFolder) -> No
 def test_a_record_that_is_wrong_is_an_invalid_run(folder: SweepFolder, changes: dict[str, Any], says: str) -> None:
     before = read_results(folder)
     victim = folder.run(before[0].cell_id, before[0].round)
-    write_json(victim.result, json.loads(victim.result.read_text()) | changes)
+    alter_json(victim.result, **changes)
     after = read_results(folder)
     assert (after[0].cell_id, after[0].round, after[0].status) == (before[0].cell_id, before[0].round, Status.INVALID)
     assert after[0].reason is not None
@@ -212,6 +212,7 @@ def test_a_record_that_is_wrong_is_an_invalid_run(folder: SweepFolder, changes: 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
 def test_no_damage_ever_loses_the_row(run: RunFolder, data: st.DataObject) -> None:
+    run.result.unlink(missing_ok=True)
     write_result(run, data.draw(results))
     content = bytearray(run.result.read_bytes())
     for _ in range(data.draw(st.integers(1, 3))):
