@@ -155,9 +155,7 @@ class Template:
         """Ends the template and a worker it may have; returns how it ended and its last words on standard error."""
         if self._last_words is None:
             end = self._kept.end()
-            for pipe in (self._kept.process.stdin, self._kept.process.stdout):
-                if pipe is not None:
-                    pipe.close()
+            self._kept.close_pipes()
             self._last_words = self._read_last_words(end)
         return self._last_words
 
