@@ -23,9 +23,9 @@ class BenchError(Exception):
         self.next_step = next_step
 
     def __str__(self) -> str:
-        # What is refused is quoted, and may hold anything; a line break is the message's own.
-        parts = (part for part in (self.thing, self.rule, self.next_step) if part)
-        return "\n".join(one_line(line) for part in parts for line in part.split("\n"))
+        # What is refused is quoted, and may hold anything. Only the rule may have several lines: a difference, say.
+        rules = [one_line(line) for line in self.rule.split("\n")]
+        return "\n".join(line for line in (one_line(self.thing), *rules, one_line(self.next_step)) if line)
 
 
 class UsageError(BenchError):

@@ -27,6 +27,11 @@ def visible(text: str) -> str:
     return text if text.isprintable() else "".join(map(_visible, text))
 
 
+def for_terminal(text: str) -> str:
+    """The text with everything spelled out that a terminal would obey, its line breaks kept."""
+    return "\n".join(map(visible, text.split("\n")))
+
+
 def shortened(text: str, limit: int) -> str:
     """At most ``limit`` characters: the beginning and, after an ellipsis, the end."""
     if len(text) <= limit:

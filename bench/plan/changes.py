@@ -11,6 +11,7 @@ from bench.plan.plan import Plan
 from bench.records import SweepRecord
 
 _OF_THE_SWEEP = ("rounds", "precision", "precision_of", "max_rounds", "budget_s", "control")
+_NO_DIFFERENCE = ("batch_size_label", "data.path", "data.target", "protocol.timeout_s", "protocol.stall_s")
 _MOST_VALUES = 6
 _MOST_CELLS = 4
 
@@ -22,10 +23,10 @@ def changes(record: SweepRecord, plan: Plan) -> list[str]:
     """
     was, now = _cells(Cell.from_plain(planned.cell) for planned in record.cells), _cells(run.cell for run in plan.runs)
     lines = [*_of_the_sweep(record, plan)]
-    if was.keys() != now.keys():
-        settings = [*_of_cells(was, now)]
-        lines += settings or [*_cell_lines("no longer asked for", was, now), *_cell_lines("not planned", now, was)]
-    return lines
+    settings = [*_of_cells(was, now)]
+    if was.keys() != now.keys() and not settings:
+        settings = [*_cell_lines("no longer asked for", was, now), *_cell_lines("not planned", now, was)]
+    return lines + settings
 
 
 def _cells(cells: Iterable[Cell]) -> dict[str, Cell]:
@@ -51,9 +52,9 @@ def _values(cells: Iterable[Cell]) -> dict[str, list[Any]]:
     """Every value of every setting, in the order in which they come."""
     values: dict[str, list[Any]] = {}
     for cell in cells:
-        for name, value in flattened(cell.content()).items():
+        for name, value in flattened(cell.to_plain()).items():
             known = values.setdefault(name, [])
-            if value not in known:
+            if value not in known and name not in _NO_DIFFERENCE:
                 known.append(value)
     return {name: sorted(known, key=lambda value: (str(type(value)), value)) for name, known in values.items()}
 

@@ -72,9 +72,10 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         raise UsageError(f"data.path={path}: no such file", "data.path must be a file that can be read") from error
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UsageError(f"data.path={path}: no such file", "data.path must be a file, no folder, pipe or device")
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise UsageError(f"data.path={path}: no such file", "data.path must be a file, no folder, pipe or device")
         yield file
 
 

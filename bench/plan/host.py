@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -23,6 +24,7 @@ from bench.plan.gpus import Nvidia, nvidia
 from bench.plan.system import SystemFiles
 
 ASK_TIMEOUT_S = 60.0
+_END_LIMIT_S = 10.0
 _KEEPER = Path(bench.__file__).parent / "run" / "keeper.py"
 
 
@@ -68,19 +70,19 @@ def run_bounded(command: Sequence[str], environment: Mapping[str, str], timeout_
         except subprocess.TimeoutExpired:
             code = None
         finally:
-            _end_group(process)
-            if process.stdin is not None:
-                process.stdin.close()
+            _end(process)
         return Finished(code, _text(output), _text(errors))
 
 
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    try:
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Its keeper kills everything below it when the pipe closes; the group is killed in case that one is gone."""
+    if process.stdin is not None:
+        process.stdin.close()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_END_LIMIT_S)
+    with suppress(ProcessLookupError, PermissionError):  # all gone already (macOS says it the second way)
         os.killpg(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):  # all gone already (macOS says it the second way)
-        return
-    finally:
-        process.wait()
+    process.wait()
 
 
 def _text(file: IO[bytes]) -> str:

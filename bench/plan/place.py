@@ -26,6 +26,22 @@ def moved(record: SweepRecord, machine: Mapping[str, Any], software: Mapping[str
     return lines
 
 
+def other_code(record: SweepRecord, bench_version: str, git: Mapping[str, Any] | None) -> str | None:
+    """How the harness differs from the one that the sweep began with; None where it is surely the same."""
+    if record.bench_version != bench_version:
+        return f"it was begun with version {record.bench_version} of bench, this is {bench_version}"
+    was, now = (_commit(state) for state in (record.git, git))
+    if was != now:
+        return f"it was begun with {was} of bench, this is {now}"
+    if any(state is not None and state.get("dirty") is not False for state in (record.git, git)):
+        return f"{was} of bench, then or now with changes that no commit holds"
+    return None
+
+
+def _commit(state: Mapping[str, Any] | None) -> str:
+    return "no checkout" if state is None else f"commit {str(state.get('commit'))[:10]}"
+
+
 def _differences(was: Mapping[str, Any], now: Mapping[str, Any], names: list[str] | tuple[str, ...]) -> Iterator[str]:
     """What an older record does not hold is not compared."""
     for name in names:

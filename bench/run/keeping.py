@@ -76,19 +76,32 @@ class Messages:
         self._said = b""
 
     def next(self, timeout_s: float) -> dict[str, Any] | None:
-        """The next one; None after ``timeout_s``, an empty one where nobody speaks any more."""
+        """The next one; None after ``timeout_s``, an empty one where nobody speaks any more.
+
+        Lines that are none are passed over: an interpreter's start-up files may print what they like.
+        """
         deadline_s = time.monotonic() + timeout_s
+        while True:
+            line = self._next_line(deadline_s)
+            if not line:
+                return None if line is None else {}
+            with suppress(ValueError, RecursionError):
+                message = json.loads(line)
+                if isinstance(message, dict):
+                    return message
+
+    def _next_line(self, deadline_s: float) -> bytes | None:
+        """With its end; None after the deadline, nothing where nobody speaks any more."""
         while b"\n" not in self._said:
             readable, _, _ = select.select([self._descriptor], [], [], max(0.0, deadline_s - time.monotonic()))
             if not readable:
                 return None
             heard = os.read(self._descriptor, 4096)
             if not heard:
-                return {}
+                return b""
             self._said += heard
-        line, self._said = self._said.split(b"\n", 1)
-        message: dict[str, Any] = json.loads(line)
-        return message
+        line, end, self._said = self._said.partition(b"\n")
+        return line + end
 
 
 class Kept:

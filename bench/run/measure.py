@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from bench.cell import Cell, ProtocolSpec
 from bench.engines.base import Engine, FloatArray, Order
+from bench.errors import Unavailable
 from bench.records import CompileCache, EpochRecord, ParityRecord, PhaseTimes, Status
 from bench.run.caching import compile_cache, kept_programs
 from bench.run.parity import check_parity
@@ -270,8 +271,24 @@ def first_step(engine: Engine, conditions: Conditions, recorder: Recorder) -> No
     with phase("first_step_s", conditions, recorder):
         engine.warm_up()
         engine.synchronize()
+    make_sure_where_it_trains(engine)
     recorder.compile_cache = compile_cache(engine, kept)
     engine.reset(starting_weights(conditions))
+
+
+def make_sure_where_it_trains(engine: Engine) -> None:
+    """Asks the weights where they live, after a step: a framework that finds no device often takes another untold.
+
+    Raises:
+        Unavailable: it is not where the cell asks for.
+    """
+    wanted, homes = engine.cell.device, engine.homes()
+    if homes != {wanted}:
+        raise Unavailable(
+            f"asked for {wanted}, the weights live on {' and '.join(sorted(homes))}",
+            "a run on another device than its cell says is worth nothing",
+            "bench doctor tells what this machine and its packages offer",
+        )
 
 
 def passes_parity_gate(engine: Engine, split: Split, conditions: Conditions, recorder: Recorder) -> bool:

@@ -24,6 +24,7 @@ from bench.records import Status
 from bench.run.tally import CellName, Event, Tail, Tally, expected_runs, planned_runs
 from bench.store.journal import ROUND_ADDED
 from bench.store.layout import SweepFolder
+from bench.text import for_terminal
 
 POLL_S = 0.5
 _CALIBRATION_S = 0.05
@@ -126,7 +127,7 @@ class Progress:
             self._print(unavailable_line(taken))
 
     def _print(self, line: str, style: str = "") -> None:
-        self._console.print(Text(line, style=style), soft_wrap=True)
+        self._console.print(Text(for_terminal(line), style=style), soft_wrap=True)
 
     def _draw(self) -> None:
         if self._bar is None:

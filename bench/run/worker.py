@@ -73,7 +73,9 @@ def work(request: RunRequest, *, isolation: str) -> None:
         memory = _pass(request, cell, engine, recorder, isolation, heartbeat)
         environment = engine.environment()
     except Unavailable as error:
-        recorder.status, recorder.reason = Status.UNAVAILABLE, str(error)
+        # A device that is full already refuses to be opened.
+        recorder.status = Status.OOM if says_out_of_memory(str(error)) else Status.UNAVAILABLE
+        recorder.reason = str(error)
     except Exception as error:  # every failure of a framework is this run's outcome, never lost
         traceback.print_exc()
         if blames_disk(error, folder, *([Path(request.cache_folder)] if request.cache_folder else [])):

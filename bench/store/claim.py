@@ -93,7 +93,7 @@ def _unlink(path: Path) -> None:
 
 def link_latest(folder: SweepFolder) -> str | None:
     """Points ``results/latest`` at the sweep in one step; returns why not where the file system has no links."""
-    link, aside = folder.path.parent / LATEST, folder.path.parent / f".{LATEST}.{folder.name}"
+    link, aside = folder.path.parent / LATEST, link_aside(folder)
     try:
         aside.unlink(missing_ok=True)
         aside.symlink_to(folder.name, target_is_directory=True)
@@ -102,6 +102,11 @@ def link_latest(folder: SweepFolder) -> str | None:
         aside.unlink(missing_ok=True)
         return f"no link {link}: {error.strerror or error}"
     return None
+
+
+def link_aside(folder: SweepFolder) -> Path:
+    """That link before it is renamed into place."""
+    return folder.path.parent / f".{LATEST}.{folder.name}"
 
 
 def _time_name() -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from bench.store.claim import link_aside
 from bench.store.layout import ASIDE, RunFolder, SweepFolder
 from bench.store.writer import PART, storage_error
 
@@ -25,7 +26,7 @@ def remove_leftovers(folder: SweepFolder) -> list[Path]:
     Raises:
         StorageError: one of them cannot be removed.
     """
-    found = [*_half_written(folder), *_of_workers(folder)]
+    found = [*_half_written(folder), *_of_workers(folder), *_half_made_link(folder)]
     for path in found:
         try:
             _remove(path)
@@ -41,6 +42,11 @@ def _half_written(folder: SweepFolder) -> Iterator[Path]:
         yield from (Path(parent, name) for name in sorted(files) if name.startswith(".") and name.endswith(PART))
 
 
+def _half_made_link(folder: SweepFolder) -> Iterator[Path]:
+    if link_aside(folder).is_symlink():
+        yield link_aside(folder)
+
+
 def _of_workers(folder: SweepFolder) -> Iterator[Path]:
     for run in folder.run_folders():
         yield from (path for path in _unneeded(run) if path.exists() or path.is_symlink())
@@ -52,6 +58,14 @@ def _unneeded(run: RunFolder) -> Iterator[Path]:
     if not run.result.exists():
         yield run.trace
         yield memory
+    yield from _unfinished(run)
+
+
+def _unfinished(run: RunFolder) -> Iterator[Path]:
+    """Doubles of a record that was to be set aside and is still in its place."""
+    places = sorted((run.path / ASIDE).glob("*"))
+    unfinished = [place for place in places if not (place / run.result.name).exists()]
+    yield from unfinished if len(unfinished) < len(places) else [run.path / ASIDE]
 
 
 def _remove(path: Path) -> None:

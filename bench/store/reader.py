@@ -249,6 +249,8 @@ def _parse(kind: _Kind[Record], path: Path) -> Record:
         raise DamagedRecordError(first_error(error)) from error
     except ValueError as error:
         raise DamagedRecordError(str(error)) from error
+    except RecursionError as error:
+        raise DamagedRecordError("it is nested too deeply") from error
     if _LONG_NUMBER.search(content) and (where := next(_beyond_64_bits(to_plain(record)), None)):
         raise DamagedRecordError(f"{where}: a whole number beyond 64 bits")
     return record
@@ -280,7 +282,10 @@ def _compare_checksum(plain: dict[str, Any], version: int) -> None:
 def _altered(path: Path) -> bool:
     """Whether a record that claims to be a newer version's has a checksum that does not match."""
     plain = opened(_bytes(path))
-    return CHECKSUM in plain and plain[CHECKSUM] != checksum(plain)
+    try:
+        return CHECKSUM in plain and bool(plain[CHECKSUM] != checksum(plain))
+    except (ValueError, RecursionError):
+        return True
 
 
 def _beyond_64_bits(plain: Any, where: str = "") -> Iterator[str]:

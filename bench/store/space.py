@@ -7,11 +7,15 @@ fails, and ``storage_error`` says so.
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 from bench.errors import StorageError
 from bench.store.writer import way_on
+
+_RULE = "a run is begun only where its record, and the journal's line on it, can be written to the end"
+_LEAST_FILES = 64
 
 
 def require_space(path: Path, needed_bytes: int) -> None:
@@ -20,12 +24,18 @@ def require_space(path: Path, needed_bytes: int) -> None:
     Raises:
         StorageError: less is free, or nobody can say how much.
     """
-    free = free_bytes(path)
+    free, files = free_bytes(path), _free_files(nearest_existing(path))
     if free < needed_bytes:
         raise StorageError(
             f"too little room in {path}: {size_text(needed_bytes)} are needed, {size_text(free)} are free",
-            "a run is begun only where its record, and the journal's line on it, can be written to the end",
+            _RULE,
             way_on(path, "free some space"),
+        )
+    if files is not None and files < _LEAST_FILES:
+        raise StorageError(
+            f"too little room in {path}: its file system takes only {files} more files, whatever their size",
+            _RULE,
+            way_on(path, "delete files"),
         )
 
 
@@ -44,6 +54,15 @@ def free_bytes(path: Path) -> int:
             "results go to a disk that can be asked",
             "choose another folder with sweep.dir=PATH",
         ) from error
+
+
+def _free_files(folder: Path) -> int | None:
+    """Files and folders that can still be made; None where the file system has no such limit, or does not say."""
+    try:
+        about = os.statvfs(folder)
+    except (AttributeError, OSError):
+        return None
+    return about.f_favail if about.f_files else None
 
 
 def nearest_existing(path: Path) -> Path:

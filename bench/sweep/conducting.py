@@ -34,7 +34,7 @@ from bench.store.space import require_space
 from bench.store.writer import write_sweep
 from bench.sweep.leaving import Leaving, Left, one_run
 from bench.sweep.record import store_data, sweep_record
-from bench.sweep.resuming import plan_of, reopen, with_patience
+from bench.sweep.resuming import code_of, plan_of, reopen, unfinished_like, with_patience
 from bench.sweep.rounds import Rounds
 from bench.sweep.show import make_console
 from bench.sweep.skipping import skipped_after_oom
@@ -65,7 +65,7 @@ class Resumption:
 
 
 def conduct(plan: Plan, launch: Launch, *, overrides: Sequence[str], show: Show | None = None) -> int:
-    """Runs a whole sweep and returns its exit code; one that has the name already is gone on with.
+    """Runs a whole sweep and returns its exit code; one that has the name already, or was cut short, is gone on with.
 
     Args:
         plan: what to run.
@@ -82,9 +82,7 @@ def conduct(plan: Plan, launch: Launch, *, overrides: Sequence[str], show: Show 
     """
     config = plan.config.sweep
     results = Path(config.dir).resolve()
-    if config.name is None or not SweepFolder(results / config.name).sweep_json.exists():
-        require_space(results, bytes_needed(plan))
-    folder = new_folder(results, config.name)
+    folder = _folder_of(plan, results)
     console = make_console()
     with _held(folder, config.budget_s):
         if folder.sweep_json.exists():
@@ -93,6 +91,16 @@ def conduct(plan: Plan, launch: Launch, *, overrides: Sequence[str], show: Show 
         else:
             record = _prepare(plan, folder, overrides)
         return _conduct(plan, folder, record, launch, show or _summary, console)
+
+
+def _folder_of(plan: Plan, results: Path) -> SweepFolder:
+    """The sweep's folder: that of its name, else of the same sweep where it was cut short, else a new one."""
+    name = plan.config.sweep.name
+    begun = unfinished_like(results, plan) if name is None else SweepFolder(results / name)
+    if begun is not None and begun.sweep_json.exists():
+        return begun
+    require_space(results, bytes_needed(plan))
+    return new_folder(results, name)
 
 
 def resume(resumption: Resumption, launch: Launch, *, overrides: Sequence[str]) -> int:
@@ -124,6 +132,8 @@ def _reopen(resumption: Resumption, overrides: Sequence[str], console: Console) 
     again = ", ".join(f"{count} {word}" for word, count in sorted(aside.items()))
     told = f"resuming {folder.name}: {len(finished)} of {plan.total_runs} runs have their record"
     console.print(Text(f"{told}; set aside, to be run again: {again}" if again else told))
+    if code := code_of(record):
+        console.print(Text(f"Not surely the same code: {code}", style="yellow"))
     return plan, record
 
 

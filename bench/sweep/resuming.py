@@ -10,23 +10,30 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import psutil
+
+import bench
 from bench.cell import Cell
 from bench.config import read_config
 from bench.config.schema import FAILED
-from bench.errors import UsageError
+from bench.errors import BenchError, UsageError
 from bench.plan.changes import changes
-from bench.plan.machine import machine, software
-from bench.plan.place import moved
+from bench.plan.machine import git_state, machine, software
+from bench.plan.place import moved, other_code
 from bench.plan.plan import Plan, PlannedRun
 from bench.plan.rounds import stopping_of
 from bench.records import RunResult, Status, SweepRecord
 from bench.store import journal
 from bench.store.aside import set_aside
+from bench.store.claim import LATEST
+from bench.store.holder import read_holder
 from bench.store.layout import SweepFolder
 from bench.store.leftovers import remove_leftovers
-from bench.store.reader import read_cell, read_results
+from bench.store.reader import read_cell, read_results, read_sweep
+from bench.store.sessions import is_finished
 from bench.store.trace_reader import why_damaged
 from bench.sweep.skipping import is_skipped_after_oom
 
@@ -75,13 +82,41 @@ def check_unchanged(folder: SweepFolder, record: SweepRecord, asked: Plan | None
             "a sweep is finished as it was planned: what was measured is never overwritten",
             f"go on with it by: {folder.resume_command()}\nor choose another name for a new one",
         )
-    pythons = sorted({str(planned.cell["python"]) for planned in record.cells if planned.cell.get("python")})
-    if lines := moved(record, machine(), software(pythons)):
+    if lines := _moved(record):
         raise UsageError(
             "\n  ".join([f"{folder.path} was begun on another machine or with other software:", *lines]),
             "the rounds of a sweep are of one machine and its software",
             "go on there, or run a new sweep here and compare the two with: bench compare",
         )
+
+
+def unfinished_like(results: Path, plan: Plan) -> SweepFolder | None:
+    """The latest sweep, where it is the same and was cut short: what the same command, typed again, is to finish.
+
+    The same plan, machine, software and code of the harness, all of it committed; else a new sweep is begun.
+    """
+    folder = SweepFolder((results / LATEST).resolve())
+    holder = read_holder(folder.holder)
+    if holder is not None and (not holder.is_here or psutil.pid_exists(holder.pid)):
+        return None
+    try:
+        if not folder.sweep_json.exists() or is_finished(folder):
+            return None
+        record = read_sweep(folder)
+        same = not changes(record, plan) and code_of(record) is None
+        return folder if same and not _moved(record) else None
+    except BenchError:  # of another version, or damaged: nothing that this command could finish
+        return None
+
+
+def code_of(record: SweepRecord) -> str | None:
+    """How the harness differs from the one that the sweep began with; None where it is surely the same."""
+    return other_code(record, bench.__version__, git_state(Path(bench.__file__).parent))
+
+
+def _moved(record: SweepRecord) -> list[str]:
+    pythons = sorted({str(planned.cell["python"]) for planned in record.cells if planned.cell.get("python")})
+    return moved(record, machine(), software(pythons))
 
 
 def patience(record: SweepRecord, asked: Plan | None) -> dict[str, float]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -24,13 +25,22 @@ from bench.records import RunResult
 from bench.store.layout import SweepFolder
 from bench.store.reader import read_results, read_sweep
 from bench.store.space import free_bytes, nearest_existing, size_text
+from bench.text import for_terminal
 
 # Wide enough for a reason on one line where there is no terminal to ask.
 PLAIN_WIDTH = 160
 
 
 class _PatientConsole(Console):
-    """A console whose reader may leave, as ``head`` does: what it shows is lost then, what it tells of goes on."""
+    """A console whose reader may leave, as ``head`` does: what it shows is lost then, what it tells of goes on.
+
+    Reasons and names are foreign, and a terminal obeys what they may hold: what has no sign of its own is spelled out.
+    """
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The segments of something to print, their text fit for a terminal."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=for_terminal(segment.text))
 
     def on_broken_pipe(self) -> None:
         """Instead of leaving with 1, which would say that there is a bug."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench.cell import BudgetSpec, Cell, DataSpec, OptimizerSpec
+from bench.errors import StorageError
 from bench.records import CompileCache, PlannedCell, RunRequest, RunResult, Status
 from bench.run import supervisor
 from bench.run.attempt import Attempt, attempt
@@ -22,6 +24,7 @@ from bench.run.memory import ONE_ROW_CACHE
 from bench.run.processes import Template
 from bench.run.supervisor import close_templates, record_unavailable, run_cell
 from bench.store.layout import SweepFolder
+from bench.store.space import size_text
 from bench.store.trace import read_worker_trace
 from tests.faults import interpreters as faults
 from tests.faults.cells import make_cell
@@ -229,6 +232,46 @@ def alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of the address space are Linux's")
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+@pytest.mark.parametrize(
+    ("fault", "signal", "words"),
+    [
+        (faults.GROW_UNTIL_IT_RAISES, None, "MemoryError"),
+        (faults.GROW_UNTIL_IT_SEGFAULTS, "SIGSEGV", "so ends what gets no more memory, and ulimit -v allows it"),
+        (faults.GROW_UNTIL_IT_ABORTS, "SIGABRT", "so ends what gets no more memory, and ulimit -v allows it"),
+    ],
+)
+def test_memory_under_a_limit_runs_out_as_one_status(
+    folder: SweepFolder, tmp_path: Path, isolation: str, fault: str, signal: str | None, words: str
+) -> None:
+    python = faults.faulty_python(tmp_path / "hungry", fault, method="worker.make_engine", after=0)
+    result = run(folder, make_cell(protocol={"isolation": isolation}, python=python))
+    assert (result.status, result.exit_signal) == (Status.OOM, signal)
+    assert words in (result.reason or "")
+    assert result.process_peak_bytes is not None
+    assert result.process_peak_bytes > 150 << 20
+    assert f"peak {size_text(result.process_peak_bytes)} resident" in (result.reason or "")
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+def test_a_run_tells_its_peak_however_it_ends(folder: SweepFolder, tmp_path: Path, isolation: str) -> None:
+    peaks = []
+    for number, fault in enumerate((faults.HOLD_300_MB, f"{faults.HOLD_300_MB}; {faults.KILL}")):
+        python = faults.faulty_python(tmp_path / str(number), fault)
+        result = run(folder, make_cell(protocol={"isolation": isolation}, seed=number, python=python))
+        assert result.status is (Status.CRASHED if number else Status.OK)
+        assert result.process_peak_reason is None
+        assert result.process_peak_bytes is not None
+        peaks.append(result.process_peak_bytes)
+    assert all(300 << 20 < peak < 600 << 20 for peak in peaks)
+
+
+def test_an_interpreter_that_cannot_be_started_has_no_peak(folder: SweepFolder) -> None:
+    result = run(folder, make_cell(python="/nowhere/python"))
+    assert (result.process_peak_bytes, result.process_peak_reason) == (None, "no worker was started")
+
+
 def test_losses_that_are_no_numbers_are_a_status_not_a_number(folder: SweepFolder) -> None:
     cell = make_cell(optimizer=OptimizerSpec(name="sgd", lr=1e30), budget=BudgetSpec(epochs=5))
     result = run(folder, cell)
@@ -371,6 +414,44 @@ def test_an_unavailable_cell_is_a_row_at_once(folder: SweepFolder) -> None:
     assert (result.status, result.reason) == (Status.UNAVAILABLE, "no GPU was found")
     assert folder.run(cell.id, 0).result.exists()
     assert events(folder)[-1]["event"] == "run_unavailable"
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+@pytest.mark.parametrize(
+    ("method", "fault", "words"),
+    [
+        ("worker._write", faults.NO_SPACE, "trace.npz: No space left on device"),
+        ("worker._write", faults.READ_ONLY, "trace.npz: Read-only file system"),
+        ("Engine.step", faults.NO_SPACE_FOR_A_COMPILER, "No space left on device"),
+    ],
+)
+def test_a_worker_without_a_disk_stops_the_sweep_and_leaves_its_run_to_be_done(
+    folder: SweepFolder, tmp_path: Path, isolation: str, method: str, fault: str, words: str
+) -> None:
+    cell = make_cell(
+        protocol={"isolation": isolation}, python=faults.faulty_python(tmp_path / "bad", fault, method=method, after=0)
+    )
+    with pytest.raises(StorageError, match=words) as stopped:
+        run(folder, cell)
+    assert "go on" in stopped.value.next_step or "run again" in stopped.value.next_step
+    assert not list(folder.runs.glob("*/*/result.json"))
+    assert run(folder, make_cell(protocol={"isolation": isolation})).status is Status.OK
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+def test_a_folder_that_vanishes_under_a_worker_stops_the_sweep(
+    folder: SweepFolder, tmp_path: Path, isolation: str
+) -> None:
+    vanish = f"__import__('shutil').rmtree({str(folder.path)!r}, ignore_errors=True)"
+    cell = make_cell(protocol={"isolation": isolation}, python=faults.faulty_python(tmp_path / "bad", vanish))
+    with pytest.raises(StorageError, match="the worker could not write"):
+        run(folder, cell)
+
+
+def test_a_folder_that_is_none_stops_the_sweep(folder: SweepFolder) -> None:
+    folder.runs.touch()
+    with pytest.raises(StorageError, match=re.escape(str(folder.runs))):
+        run_cell(folder, make_cell(), round_=0, order_in_round=0)
 
 
 @pytest.mark.parametrize("isolation", ISOLATIONS)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bench.plan.changes import changes
-from bench.plan.place import moved
+from bench.plan.place import moved, other_code
 from bench.plan.plan import Plan
 from bench.store.layout import SweepFolder
 from tests.scripted import plan_of, record_of
@@ -32,6 +32,7 @@ def test_the_same_plan_is_the_same() -> None:
         ]),
         (plan_of(8, 32, rounds=12), ["protocol.rounds: planned 10; now 12"]),
         (plan_of(8, 32, threads=2), ["protocol.threads: planned 1; now 2"]),
+        (plan_of(8, 32, memory=False), ["protocol.memory: planned True; now False"]),
         (plan_of(8, 32, precision=0.01), ["protocol.precision: planned 0.02; now 0.01"]),
     ],
 )  # fmt: skip
@@ -40,7 +41,7 @@ def test_what_differs_is_said_in_settings(plan: Plan, lines: list[str]) -> None:
 
 
 def test_how_long_a_run_is_waited_for_is_no_difference() -> None:
-    assert changes(RECORD, plan_of(8, 32, timeout_s=7.0, stall_s=3.0, memory=False)) == []
+    assert changes(RECORD, plan_of(8, 32, timeout_s=7.0, stall_s=3.0)) == []
 
 
 def test_cells_are_named_where_every_setting_has_the_same_values() -> None:
@@ -70,6 +71,21 @@ def test_what_can_change_a_measurement_is_said() -> None:
         "torch: was 2.13.0, is 2.14.0",
         "jax: was not there, is 1.0",
     ]
+
+
+@pytest.mark.parametrize(
+    ("version", "git", "words"),
+    [
+        ("0.1.0", {"commit": "a" * 40, "dirty": False}, None),
+        ("0.2.0", {"commit": "a" * 40, "dirty": False}, "version 0.1.0 of bench, this is 0.2.0"),
+        ("0.1.0", {"commit": "b" * 40, "dirty": False}, "commit aaaaaaaaaa of bench, this is commit bbbbbbbbbb"),
+        ("0.1.0", {"commit": "a" * 40, "dirty": True}, "with changes that no commit holds"),
+        ("0.1.0", None, "commit aaaaaaaaaa of bench, this is no checkout"),
+    ],
+)
+def test_other_code_is_said(version: str, git: dict[str, Any] | None, words: str | None) -> None:
+    told = other_code(replace(BEGUN, git={"commit": "a" * 40, "dirty": False}), version, git)
+    assert told is None if words is None else told is not None and words in told
 
 
 def test_what_an_older_record_does_not_hold_is_not_compared() -> None:

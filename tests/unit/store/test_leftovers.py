@@ -9,6 +9,7 @@ import pytest
 from bench.run import worker
 from bench.store import leftovers
 from bench.store.aside import set_aside
+from bench.store.claim import LATEST, link_aside
 from bench.store.layout import SweepFolder
 from bench.store.leftovers import remove_leftovers
 from bench.store.reader import read_results
@@ -64,6 +65,26 @@ def test_what_was_set_aside_stays(folder: SweepFolder) -> None:
     assert remove_leftovers(folder) == []
     assert files(folder) == before
     assert (place / "heartbeat").exists()
+
+
+def test_doubles_of_a_record_that_was_not_set_aside_in_the_end_are_removed(folder: SweepFolder) -> None:
+    first, second = read_results(folder)[:2]
+    place = set_aside(folder, first.cell_id, first.round, "to be retried")
+    runs = [folder.run(result.cell_id, result.round) for result in (first, second)]
+    doubles = [place.parent / "2", runs[1].path / "aside" / "1"]
+    for double in doubles:
+        double.mkdir(parents=True)
+        (double / "trace.parquet").write_bytes(b"half")
+    assert set(remove_leftovers(folder)) == {doubles[0], doubles[1].parent}
+    assert (place / "result.json").exists()
+    assert runs[1].result.exists()
+
+
+def test_a_link_that_was_not_renamed_is_removed(folder: SweepFolder) -> None:
+    for link in (link_aside(folder), folder.path.parent / LATEST):
+        link.symlink_to(folder.name)
+    assert remove_leftovers(folder) == [link_aside(folder)]
+    assert (folder.path.parent / LATEST).is_symlink()
 
 
 def test_the_workers_files_have_the_names_that_workers_use() -> None:

@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -80,6 +81,19 @@ def test_a_folder_that_is_not_there_yet_lies_where_its_parent_does(
     assert nearest_existing(tmp_path / "file" / "below") == tmp_path
     monkeypatch.chdir(tmp_path)
     assert nearest_existing(Path("results")) == tmp_path
+
+
+@pytest.mark.parametrize(("files", "left", "enough"), [(1000, 500, True), (1000, 3, False), (0, 0, True)])
+def test_a_file_system_that_takes_no_more_files_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: int, left: int, enough: bool
+) -> None:
+    free(monkeypatch, 10**9)
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_files=files, f_favail=left))
+    if enough:
+        require_space(tmp_path, 1)
+    else:
+        with pytest.raises(StorageError, match="takes only 3 more files"):
+            require_space(tmp_path, 1)
 
 
 def test_a_disk_that_does_not_answer_is_a_storage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
