@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -190,12 +190,21 @@ def shared_memory() -> set[str]:
     return {entry.name for entry in path.iterdir()} if path.is_dir() else set()
 
 
-def settle(look: Callable[[], set[str]], before: set[str]) -> list[str]:
-    """What is there that was not, once others have had time to take theirs away."""
+def left_in_shared_memory(before: set[str]) -> list[str]:
+    """What is there that was not, once it has had time to go, and that no process of this machine has in use."""
     deadline_s = time.monotonic() + GONE_WITHIN_S
-    while (new := look() - before) and time.monotonic() < deadline_s:
+    while (new := shared_memory() - before) and time.monotonic() < deadline_s:
         time.sleep(0.1)
-    return sorted(new)
+    in_use = _mapped() if new else ""
+    return sorted(name for name in new if f"/dev/shm/{name}" not in in_use)
+
+
+def _mapped() -> str:
+    text = []
+    for maps in Path("/proc").glob("[0-9]*/maps"):
+        with suppress(OSError):
+            text.append(maps.read_text(errors="replace"))
+    return "".join(text)
 
 
 # --- the journal ------------------------------------------------------------------------------------------------------

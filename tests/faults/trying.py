@@ -82,7 +82,7 @@ class Trial:
             _check_report(scene, row, "report of the disturbed sweep")
         if fault.resume is not None:
             self._resume(fault, scene, row, before)
-        new = checks.settle(checks.shared_memory, shared)
+        new = checks.left_in_shared_memory(shared)
         row.check("no shared memory", not new, f"/dev/shm: {', '.join(new)}")
 
     def _resume(self, fault: Fault, scene: Scene, row: Row, before: checks.Hashes) -> None:

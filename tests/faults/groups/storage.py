@@ -170,6 +170,7 @@ FAULTS = [
         "the disk fails (EIO)",
         planted(["refuse_writes_at", "run_started", 3, AT, "EIO"]),
         (RESUMED, "Input/output error"),
+        orderly=False,
     ),
     stops(
         "read-only",
@@ -193,7 +194,7 @@ FAULTS = [
         redone=True,
         orderly=False,
     ),
-    stops("folder-removed", "somebody removes the sweep's folder", _removed, (RESUMED, "No such file"), resume=()),
+    stops("folder-removed", "somebody removes the sweep's folder", _removed, (RESUMED, "sweep.json"), resume=()),
     stops("file-for-folder", "results is a file", _file_for_folder, ("results", "sweep.dir="), resume=None),
     Fault(
         name="read-only-cwd",
