@@ -105,19 +105,26 @@ def _with_added_rounds(planned: SweepRecord, folder: SweepFolder) -> SweepRecord
 
 
 def read_cell(planned: PlannedCell) -> Cell:
-    """The cell in a plan, its types checked.
+    """The cell in a plan, its types and the sizes that others are divided by checked.
 
     Raises:
         StorageError: the plan does not describe a cell.
     """
     try:
-        return _CELL.validate_json(json.dumps(planned.cell), strict=True)
+        cell = _CELL.validate_json(json.dumps(planned.cell), strict=True)
     except ValidationError as error:
-        raise StorageError(
-            f"sweep.json describes no cell under the id {planned.id}: {first_error(error)}",
-            "every cell of the plan has the fields of bench.cell.Cell",
-            "restore the file from a copy, or run the sweep again",
-        ) from error
+        raise _no_cell(planned, first_error(error)) from error
+    if not 1 <= cell.batch_size <= cell.data.n_train:
+        raise _no_cell(planned, f"batch_size is {cell.batch_size} of {cell.data.n_train} rows")
+    return cell
+
+
+def _no_cell(planned: PlannedCell, why: str) -> StorageError:
+    return StorageError(
+        f"sweep.json describes no cell under the id {planned.id}: {why}",
+        "every cell of the plan has the fields of bench.cell.Cell",
+        "restore the file from a copy, or run the sweep again",
+    )
 
 
 def read_results(folder: SweepFolder) -> list[RunResult]:
