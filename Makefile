@@ -24,6 +24,10 @@ help: ## list the targets
 sweep: venv ## run the default sweep and report on it; ARGS="..." passes overrides
 	@$(BENCH) sweep $(ARGS)
 
+.PHONY: resume
+resume: venv ## run what is missing of DIR=results/<sweep> (default: the latest); ARGS="--retry oom" does failed runs again
+	@$(BENCH) sweep --resume $(or $(DIR),results/latest) $(ARGS)
+
 .PHONY: smoke
 smoke: venv ## run a small, real sweep (under a minute)
 	@$(BENCH) sweep experiment=smoke $(ARGS)
@@ -73,6 +77,11 @@ unit: venv ## the tests; ARGS="..." passes options to pytest
 .PHONY: parity
 parity: venv ## every engine on the whole grid of the parity bars, of which `unit` runs a sample (many minutes)
 	@$(PYTEST) $(WORKERS) -m grid $(ARGS) tests/contract
+
+.PHONY: faults
+faults: venv ## every fault there is, a row each: killed, crashed, damaged, full, twice (many minutes); ARGS="--only NAME"
+	@$(BIN)/python -m tests.faults $(ARGS)
+	@$(PYTEST) $(WORKERS) -m faults tests
 
 .PHONY: notebooks
 notebooks: venv ## execute the notebooks, and check that they equal their .py

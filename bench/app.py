@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import hydra
@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from bench.config import Config
+from bench.config.guard import guarded
 from bench.config.hydra_errors import is_refusal, usage_error
 from bench.config.schema import JobConfig
 from bench.errors import BenchError
@@ -24,7 +25,7 @@ from bench.plan.grid import read_composed
 from bench.plan.plan import make_plan
 from bench.records import Status
 from bench.store.layout import SweepFolder
-from bench.sweep import TERMINATED, conduct, run_job, show_plan, show_run, silence_output
+from bench.sweep import Left, conduct, run_job, show_plan, show_run, silence_output
 
 _HERE = Path(__file__).resolve().parent
 # A checkout has conf/ beside the package, an installed wheel has it inside.
@@ -51,16 +52,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     asked, sys.argv = sys.argv, [sys.argv[0], *(sys.argv[1:] if arguments is None else arguments)]
     try:
-        _application()
+        with guarded(sys.argv[1:]):
+            _application()
     except BenchError as error:
         return complain(error)
     except KeyboardInterrupt:
-        return _cut_short("interrupted", INTERRUPTED)
+        return _cut_short("interrupted, before anything was run", INTERRUPTED)
     except BrokenPipeError:  # such as `--help | head`
         silence_output()
+    except Left as left:
+        return _cut_short(str(left), left.why.code)
     except SystemExit as leaving:
-        if leaving.code == TERMINATED:
-            return _cut_short("terminated", TERMINATED)
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except Exception as error:
         if not is_refusal(error):
@@ -73,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _cut_short(how: str, code: int) -> int:
     sys.stdout.flush()
-    print(f"\n{how}: what was measured is kept", file=sys.stderr)
+    print(f"\nbench: {how}", file=sys.stderr)
     return code
 
 
@@ -99,8 +101,8 @@ def _single_run(config: Config) -> str:
         return Status.OK.value
     finished: list[Status] = []
 
-    def launch(folder: SweepFolder, round_: int, cell_ids: Sequence[str]) -> list[Status]:
-        results = [run_job(folder, cell_id, round_=round_, order=order) for order, cell_id in enumerate(cell_ids)]
+    def launch(folder: SweepFolder, round_: int, places: Mapping[int, str]) -> list[Status]:
+        results = [run_job(folder, cell_id, round_=round_, order=order) for order, cell_id in places.items()]
         finished.extend(result.status for result in results)
         return [result.status for result in results]
 

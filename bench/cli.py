@@ -34,7 +34,9 @@ examples:
   bench sweep framework=pytorch,keras device=cpu batch_size=1,32,full loop=idiomatic,fastest
   bench sweep data=breast_cancer
   bench sweep data=file data.path=mine.csv data.target=label
-  bench sweep framework=pytorch optimizer=sgd optimizer.lr=0.01,0.1 protocol.rounds=3"""
+  bench sweep framework=pytorch optimizer=sgd optimizer.lr=0.01,0.1 protocol.rounds=3
+  bench sweep --resume results/latest
+  bench sweep --resume results/latest --retry timeout protocol.timeout_s=1800"""
 
 _RUN_EXAMPLES = """\
 examples:
@@ -107,7 +109,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"bench {bench.__version__}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    _with_overrides(verbs, "sweep", "run the grid, round by round, and report on it", _SWEEP_EXAMPLES, _sweep)
+    sweep = _with_overrides(verbs, "sweep", "run the grid, round by round, and report on it", _SWEEP_EXAMPLES, _sweep)
+    sweep.add_argument("--resume", metavar="DIR", help="go on with the sweep in this folder: run what has no record")
+    sweep.add_argument(
+        "--retry",
+        metavar="STATUS,...",
+        help="with --resume: runs that ended so are done again (oom, timeout, ..., or failed)",
+    )
     _with_overrides(verbs, "run", "run one cell once", _RUN_EXAMPLES, _run)
     _with_overrides(verbs, "plan", "say what a sweep would run and how long it would take", _PLAN_EXAMPLES, _plan)
     report = _verb(verbs, "report", "rebuild tables, figures and report of a sweep", _REPORT_EXAMPLES, _report)
@@ -156,9 +164,10 @@ def _verb(
 
 def _with_overrides(
     verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str, examples: str, call: Verb
-) -> None:
+) -> argparse.ArgumentParser:
     parser = _verb(verbs, name, summary, f"{_OVERRIDES_HELP}\n\n{examples}", call)
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings; see below")
+    return parser
 
 
 def _add_compare(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -170,7 +179,21 @@ def _add_compare(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _sweep(parsed: argparse.Namespace, rest: list[str]) -> int:
-    return _application(["--multirun", *parsed.overrides, *rest])
+    return _application(["--multirun", *parsed.overrides, *rest, *_resumed(parsed.resume, parsed.retry)])
+
+
+def _resumed(folder: str | None, retry: str | None) -> list[str]:
+    """The settings that ``--resume`` and ``--retry`` stand for."""
+    if folder is None:
+        if retry is None:
+            return []
+        raise UsageError(
+            f"--retry {retry}: of which sweep?",
+            "runs are retried in a sweep that has run them",
+            f"for example bench sweep --resume {DEFAULT_FOLDER} --retry {retry}",
+        )
+    quoted = folder.replace("\\", "\\\\").replace("'", "\\'")
+    return [f"sweep.resume='{quoted}'", *([] if retry is None else [f"sweep.retry=[{retry}]"])]
 
 
 def _run(parsed: argparse.Namespace, rest: list[str]) -> int:

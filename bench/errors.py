@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bench.text import one_line
+
 
 class BenchError(Exception):
     """A failure that is explained rather than traced back.
@@ -21,7 +23,9 @@ class BenchError(Exception):
         self.next_step = next_step
 
     def __str__(self) -> str:
-        return "\n".join(line for line in (self.thing, self.rule, self.next_step) if line)
+        # What is refused is quoted, and may hold anything. Only the rule may have several lines: a difference, say.
+        rules = [one_line(line) for line in self.rule.split("\n")]
+        return "\n".join(line for line in (one_line(self.thing), *rules, one_line(self.next_step)) if line)
 
 
 class UsageError(BenchError):

@@ -27,6 +27,8 @@ from typing import Any
 SCHEMA_VERSION = 4
 MOST_ROUNDS = 10_000
 """No sweep has more: what claims to be a later round is a damaged line."""
+SKIPPED_AFTER_OOM = "skipped after oom at batch "
+"""How the reason begins of a run that was not started because a smaller batch size of its family ran out of memory."""
 
 
 class Status(StrEnum):
@@ -216,6 +218,7 @@ class WorkerOutcome:
 
     ``environment`` holds versions, flags in force, threads and the like: plain JSON values.
     ``step_stride`` is 1 where every step's loss is stored, k where every k-th is.
+    ``process_peak_bytes`` is its highest resident set, None where the kernel does not count it.
     """
 
     status: Status
@@ -229,6 +232,7 @@ class WorkerOutcome:
     environment: dict[str, Any] = field(default_factory=dict)
     memory: MemoryRecord | None = None
     parity: ParityRecord | None = None
+    process_peak_bytes: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,7 +259,9 @@ class RunResult:
         parity_reason: why that is None.
         noise: what else the machine did meanwhile; None where nobody looked.
         noise_reason: why that is None.
-        process_peak_bytes: highest resident set of the worker process, whatever came of the run.
+        process_peak_bytes: highest resident set of the worker process, whatever came of the run. Of one that left
+            no outcome it is the kernel's word, in which a larger child that it waited for, such as a compiler, counts.
+            What a forked worker shares with its template counts as its own.
         process_peak_reason: why that is None.
         trace_sha256: of the bytes of ``trace.parquet``; None where the run left no trace.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -84,14 +84,14 @@ class Scripted:
             for round_, cell_ids in rounds:
                 if round_ == most:
                     return rounds
-                self.launch(self.folder, round_, cell_ids)
+                self.launch(self.folder, round_, dict(enumerate(cell_ids)))
             journal.append(self.folder, journal.SWEEP_FINISHED, stopped=rounds.stopped)
         return rounds
 
-    def launch(self, folder: SweepFolder, round_: int, cell_ids: Sequence[str]) -> list[Status]:
-        """One round."""
-        self.launched.append(list(cell_ids))
-        return [self._write(folder, cell_id, round_, order) for order, cell_id in enumerate(cell_ids)]
+    def launch(self, folder: SweepFolder, round_: int, places: Mapping[int, str]) -> list[Status]:
+        """One round, or some of it."""
+        self.launched.append(list(places.values()))
+        return [self._write(folder, cell_id, round_, order) for order, cell_id in places.items()]
 
     def _write(self, folder: SweepFolder, cell_id: str, round_: int, order: int) -> Status:
         cell = self.plan.by_id[cell_id].cell

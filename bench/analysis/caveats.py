@@ -9,6 +9,7 @@ import pandas as pd
 from bench.analysis.intervals import MIN_RUNS
 from bench.analysis.noise import disturbances
 from bench.analysis.precision import CELLS, Precision
+from bench.records import SKIPPED_AFTER_OOM
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,7 @@ def caveats(
         _unsteady(measured),
         _failed(cells[cells["device"] == device]),
         _not_the_same(cells),
+        _skipped(cells),
         _unavailable(cells),
     )
     return tuple(caveat for caveat in found if caveat is not None)
@@ -122,8 +124,20 @@ def _not_the_same(cells: pd.DataFrame) -> Caveat | None:
     return Caveat(kind="not_the_same_training", text=text, count=n) if n else None
 
 
+def skipped(cells: pd.DataFrame) -> pd.Series[bool]:
+    """Which rows were spared because a smaller batch size of their family ran out of memory."""
+    reasons = cells["reason"].astype("object").fillna("").astype(str)
+    return (cells["status"] == "unavailable") & reasons.str.contains(SKIPPED_AFTER_OOM, regex=False)
+
+
+def _skipped(cells: pd.DataFrame) -> Caveat | None:
+    n = int(skipped(cells).sum())
+    text = f"{_cells(n)} took no part: skipped after a smaller batch size ran out of memory"
+    return Caveat(kind="skipped_after_oom", text=text, count=n) if n else None
+
+
 def _unavailable(cells: pd.DataFrame) -> Caveat | None:
-    n = int((cells["status"] == "unavailable").sum())
+    n = int(((cells["status"] == "unavailable") & ~skipped(cells)).sum())
     text = f"{_cells(n)} could not run on this machine and took no part"
     return Caveat(kind="unavailable", text=text, count=n) if n else None
 

@@ -21,7 +21,7 @@ _WHOLE: dict[str, Callable[[Tables], pd.DataFrame]] = {
     "cells": lambda tables: tables.every_cell,
 }
 # What a spreadsheet takes for a formula, and the white space it looks behind.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def write_tables(tables: Tables, folder: SweepFolder) -> None:

@@ -149,7 +149,7 @@ def medians(values: FloatArray, group: IntArray, groups: int) -> FloatArray:
     some = n > 0
     result = np.full(groups, np.nan)
     lower, upper = first[some] + (n[some] - 1) // 2, first[some] + n[some] // 2
-    result[some] = (ordered[lower] + ordered[upper]) / 2
+    result[some] = ordered[lower] / 2 + ordered[upper] / 2  # halved first: their sum may be beyond all numbers
     return result
 
 

@@ -25,6 +25,8 @@ _ALSO_CALLED = {
     "time_budget": "protocol.budget_s",
     "output": "sweep.dir",
 }
+# With these Hydra would call what a config names.
+_CALLS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
 
 
 def read_config(plain: Mapping[str, Any]) -> Config:
@@ -60,6 +62,8 @@ def nearest(wrong: str, right: Iterable[str]) -> str | None:
 
 def unknown_key(key: str) -> UsageError:
     """The refusal of a key that does not exist."""
+    if key.rpartition(".")[2] in _CALLS:
+        return UsageError(f"{key}: not allowed", "nothing that a setting names is ever run", "leave it out")
     meant = nearest_key(key)
     hint = f"did you mean {meant}?" if meant else "`python -m bench.app --cfg job` prints all keys"
     return UsageError(f"{key}: there is no such setting", "only the keys of conf/ can be set", hint)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-# Names that become folders: one path component, safe on every file system and in a terminal.
+# Names that become folders: one path component, safe on every file system, in a shell, a link and a terminal.
 _NAME_LIMIT = 80
-_NAME_FORBIDDEN = frozenset('/\\:*?"<>|')
+_NAME = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9._-]{{0,{_NAME_LIMIT - 1}}}")
+_TEXT_LIMIT = 4096
+# Longer than any run, and the largest time that every way of waiting understands is not far above.
+LONGEST_S = 1_000_000.0
 
 
 @dataclass(frozen=True)
@@ -40,14 +44,21 @@ def integer(low: int, high: int | None = None) -> Rule:
     return Rule(words, lambda value: _is_integer(value) and value >= low and (high is None or value <= high))
 
 
-def positive() -> Rule:
-    """A finite number above 0."""
-    return Rule("a finite number above 0", lambda value: _is_finite(value) and value > 0, float)
+def positive(high: float = math.inf) -> Rule:
+    """A finite number above 0 and at most ``high``."""
+    words = "a finite number above 0" + (f" and at most {high:g}" if math.isfinite(high) else "")
+    return Rule(words, lambda value: _is_finite(value) and 0 < value <= high, float)
 
 
-def at_least(low: float) -> Rule:
-    """A finite number of at least ``low``."""
-    return Rule(f"a finite number of at least {low:g}", lambda value: _is_finite(value) and value >= low, float)
+def seconds() -> Rule:
+    """A time above 0 that can be waited for."""
+    return positive(LONGEST_S)
+
+
+def at_least(low: float, high: float = math.inf) -> Rule:
+    """A finite number of at least ``low`` and at most ``high``."""
+    words = f"a finite number of at least {low:g}" + (f" and at most {high:g}" if math.isfinite(high) else "")
+    return Rule(words, lambda value: _is_finite(value) and low <= value <= high, _plain_float)
 
 
 def between(low: float, high: float, *, with_low: bool = True, with_high: bool = True) -> Rule:
@@ -58,7 +69,7 @@ def between(low: float, high: float, *, with_low: bool = True, with_high: bool =
         return above and (value <= high if with_high else value < high)
 
     ends = f"{'from' if with_low else 'above'} {low:g} {'up to' if with_high else 'and below'} {high:g}"
-    return Rule(f"a number {ends}", holds, float)
+    return Rule(f"a number {ends}", holds, _plain_float)
 
 
 def choice(*options: str) -> Rule:
@@ -72,8 +83,17 @@ def flag() -> Rule:
 
 
 def text() -> Rule:
-    """Printable text that is not empty."""
-    return Rule("text", lambda value: isinstance(value, str) and value.strip() != "" and value.isprintable())
+    """Printable text that is neither empty nor endless."""
+
+    def holds(value: Any) -> bool:
+        return (
+            isinstance(value, str)
+            and value.strip() != ""
+            and value.isprintable()
+            and len(value.encode()) <= _TEXT_LIMIT
+        )
+
+    return Rule(f"text of at most {_TEXT_LIMIT:,} bytes without control characters", holds)
 
 
 def words() -> Rule:
@@ -86,23 +106,26 @@ def words() -> Rule:
     )
 
 
-def folder_name(*, reserved: tuple[str, ...] = ()) -> Rule:
-    """The name of one folder: no separators, no ``..``, nothing a terminal or a file system would trip over."""
+def some_of(*options: str) -> Rule:
+    """A list of a few words."""
 
     def holds(value: Any) -> bool:
-        return (
-            isinstance(value, str)
-            and 0 < len(value.encode()) <= _NAME_LIMIT
-            and value.isprintable()
-            and not _NAME_FORBIDDEN & set(value)
-            and not value.startswith((".", "-", " "))
-            and not value.endswith((".", " "))
-            and value not in reserved
-        )
+        return isinstance(value, list) and all(isinstance(word, str) and word in options for word in value)
+
+    return Rule(f"a list of {', '.join(options)}", holds, tuple)
+
+
+def folder_name(*, reserved: tuple[str, ...] = ()) -> Rule:
+    """The name of one folder: no separators, no ``..``, nothing a shell, a link or a file system would trip over."""
+
+    def holds(value: Any) -> bool:
+        return isinstance(value, str) and _NAME.fullmatch(value) is not None and value.casefold() not in reserved
 
     apart = f", other than {' and '.join(reserved)}" if reserved else ""
     return Rule(
-        f"a folder name of 1 to {_NAME_LIMIT} bytes without path separators, '..' or a leading dot{apart}", holds
+        f"a folder name of 1 to {_NAME_LIMIT} letters a-z, digits, '_', '-' and '.', "
+        f"beginning with a letter, a digit or '_'{apart}",
+        holds,
     )
 
 
@@ -133,3 +156,8 @@ def _is_finite(value: Any) -> bool:
         return math.isfinite(value)
     except OverflowError:
         return False
+
+
+def _plain_float(value: float) -> float:
+    """Without the sign of a zero, which no setting tells apart."""
+    return float(value) + 0.0

@@ -142,6 +142,13 @@ class Engine(ABC):
         """A copy of the weights, on the host, in the one layout: kernels are (in, out)."""
 
     @abstractmethod
+    def homes(self) -> frozenset[str]:
+        """The kinds of device (``cpu``, ``gpu``, ``tpu``) that the weights live on as they are trained.
+
+        Asked of the weights themselves after the first step, because frameworks fall back to the processor untold.
+        """
+
+    @abstractmethod
     def environment(self) -> dict[str, Any]:
         """Versions, threads and numeric flags in force, as plain JSON values."""
 

@@ -18,6 +18,9 @@ from bench.errors import UsageError
 LOOPS = ("idiomatic", "eager", "compiled", "fused")
 DEVICES = ("cpu", "gpu", "tpu")
 
+# Major versions of the packages that the engines are written for.
+_MAJOR = {"torch": ("2",), "keras": ("3",), "tensorflow": ("2",), "jax": ("0",), "numpy": ("1", "2")}
+
 # Read by OpenMP, BLAS libraries and their friends at import; a joblib or batch system's values must not leak through.
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -129,13 +132,28 @@ def engine_class(framework: str, backend: str | None, loop: str) -> type[Engine]
     """The engine's class; its framework is imported now.
 
     Raises:
-        ImportError: the framework is not installed here.
+        ImportError: the framework is not installed here, or in a version that the engines are not written for.
         UsageError: there is no such engine.
     """
     if reason := why_not(framework, backend, loop, "cpu"):
         raise UsageError(reason)
+    for package in required_modules(framework, backend):
+        check_version(package, getattr(import_module(package), "__version__", None))
     engine: type[Engine] = import_module(variant(framework, backend).modules[loop]).ENGINE
     return engine
+
+
+def check_version(package: str, version: str | None) -> None:
+    """Compares the version that was imported with those that the engines are written for.
+
+    Raises:
+        ImportError: it is another one.
+    """
+    major = _MAJOR.get(package)
+    if major is None or (version or "").split(".")[0] in major:
+        return
+    found = f"{package} {version}" if version else f"{package} without a version: its installation is damaged"
+    raise ImportError(f"it imports {found}; the engines are written for {package} {' and '.join(major)}")
 
 
 def why_not(framework: str, backend: str | None, loop: str, device: str) -> str | None:

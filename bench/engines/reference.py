@@ -67,6 +67,10 @@ class ReferenceEager(StepEngine):
         """A copy of the weights."""
         return self.optimizer.weights.astype(self.cell.network.dtype)
 
+    def homes(self) -> frozenset[str]:
+        """NumPy knows the processor only."""
+        return frozenset({"cpu"})
+
     def environment(self) -> dict[str, Any]:
         """NumPy's version and the BLAS it was built with."""
         build: dict[str, Any] = np.show_config(mode="dicts")  # type: ignore[assignment]

@@ -13,9 +13,12 @@ from bench.cell import DataSpec
 from bench.config.schema import DataConfig
 from bench.errors import UsageError
 from bench.plan.datafile import read_table
+from bench.plan.room import require_room
 from bench.workload.data import GENERATED, Split, split_rows, validation_rows
 
 FloatArray = NDArray[np.float64]
+
+_FLOAT32_BYTES = 4
 
 
 @lru_cache(maxsize=4)  # every point of the grid asks; the arrays of a large file take seconds to hash
@@ -47,9 +50,7 @@ def stored_split(config: DataConfig, seed: int) -> Split:
     Raises:
         UsageError: the file cannot be used.
     """
-    x, y = (
-        _breast_cancer() if config.name == "breast_cancer" else read_table(Path(config.path or ""), config.target or "")
-    )
+    x, y = _breast_cancer() if config.name == "breast_cancer" else read_table(_path(config), config.target or "")
     train, validation = split_rows(len(x), config.validation, seed)
     if not len(train):
         raise UsageError(f"{_named(config)}: {len(x)} rows leave nothing to train on", "lower data.validation")
@@ -59,8 +60,35 @@ def stored_split(config: DataConfig, seed: int) -> Split:
     return _as_float32(config, x_train, y[train], x_val, y[validation])
 
 
+def planned_split(spec: DataSpec, config: DataConfig, seed: int) -> Split:
+    """The arrays that were planned with.
+
+    Raises:
+        UsageError: the file holds others by now.
+    """
+    split = stored_split(config, seed)
+    if _fingerprint(split) != spec.sha256:
+        raise UsageError(
+            f"{_named(config)}: changed since the sweep was planned",
+            "all runs of a sweep train on the same data",
+            "run the sweep again once the file stays as it is",
+        )
+    return split
+
+
+def _path(config: DataConfig) -> Path:
+    path = Path(config.path or "")
+    try:
+        return path.expanduser()
+    except RuntimeError:  # ~somebody who has no home here
+        return path
+
+
 def _generated_spec(config: DataConfig) -> DataSpec:
     n_val = validation_rows(config.n, config.validation)
+    rows = config.n + n_val
+    what = f"data.n={config.n} data.features={config.features}: {rows:,} rows of {config.features:,} columns"
+    require_room(what, rows * config.features * _FLOAT32_BYTES)
     teacher = config.name == "teacher"
     return DataSpec(
         name=config.name,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 
@@ -116,6 +117,27 @@ def estimate_s(plan: Plan, slowness: float | None = None) -> float:
     return steady + factor * (harness + once + _imports_s(cells) + sum(map(_run_s, cells)))
 
 
+class RunCost(NamedTuple):
+    """Seconds of a cell's runs: what its first one pays alone, and what every one takes."""
+
+    once_s: float
+    each_s: float
+
+
+def run_cost(cell: Cell, slowness: float = 1.0) -> RunCost:
+    """What the runs of one cell are expected to take, without the import that a template pays once for all.
+
+    Args:
+        cell: which.
+        slowness: this machine's time over that of the machine of the costs.
+    """
+    spawned = 0.0 if _forks(cell) else _import_s(_name(cell))
+    return RunCost(
+        once_s=slowness * (_memory_s(cell) + _cost(cell).compile_s),
+        each_s=_steady_s(cell, slowness) + slowness * (_run_s(cell) + spawned),
+    )
+
+
 def calibrate(seconds: float = CALIBRATION_S) -> float:
     """How many times slower than the machine of the costs this one trains a step in NumPy."""
     rng = np.random.default_rng(0)
@@ -139,31 +161,37 @@ def _name(cell: Cell) -> str:
     return "-".join(part for part in (cell.framework, cell.backend) if part)
 
 
-def _epoch_s(cell: Cell) -> float:
+def epoch_s(cell: Cell) -> float:
+    """Seconds of one epoch on the machine of the costs."""
     cost, weights = _cost(cell), parameter_count(cell.data.features, cell.network.hidden)
     return cell.steps_per_epoch * cost.step_s + cell.data.n_train * weights * cost.sample_weight_s
 
 
+def keeps_programs(cell: Cell) -> bool:
+    """Whether the cell's runs keep what they compiled for the next one."""
+    return _cost(cell).compile_s > 0
+
+
 def _run_s(cell: Cell) -> float:
-    return _cost(cell).run_s + cell.budget.epochs * _epoch_s(cell) + _gate_s(cell)
+    return _cost(cell).run_s + cell.budget.epochs * epoch_s(cell) + _gate_s(cell)
 
 
 def _gate_s(cell: Cell) -> float:
     """The parity gate: the engine's share of an epoch, and the reference's steps and rows."""
     rows = sum(planned_rows(cell.data.n_train, cell.batch_size, cell.protocol.parity_steps))
     steps = -(-rows // cell.batch_size)
-    return rows / cell.data.n_train * _epoch_s(cell) + steps * _GATE_STEP_S + rows * _GATE_ROW_S
+    return rows / cell.data.n_train * epoch_s(cell) + steps * _GATE_STEP_S + rows * _GATE_ROW_S
 
 
 def _steady_s(cell: Cell, factor: float) -> float:
-    protocol, epoch = cell.protocol, factor * _epoch_s(cell)
+    protocol, epoch = cell.protocol, factor * epoch_s(cell)
     wanted = max(protocol.steady_min_s, protocol.steady_min_epochs * epoch)
     return max(epoch, min(wanted, protocol.steady_max_s))
 
 
 def _memory_s(cell: Cell) -> float:
     """A process of its own that trains at half the speed for about two epochs."""
-    return _cost(cell).run_s + 4 * _epoch_s(cell) if cell.protocol.memory else 0.0
+    return _cost(cell).run_s + 4 * epoch_s(cell) if cell.protocol.memory else 0.0
 
 
 def _compiles_s(cells: list[Cell]) -> float:

@@ -58,6 +58,14 @@ def nvidia() -> Nvidia:
     return Nvidia(gpus) if gpus else Nvidia(reason="the NVIDIA driver is loaded but lists no GPU")
 
 
+def held_by_others(seen: Nvidia) -> str | None:
+    """How much of the first GPU's memory is in use, in words; asked when a process of ours that used it has ended."""
+    if not seen.gpus or seen.gpus[0].memory_bytes is None or seen.gpus[0].used_bytes is None:
+        return None
+    used, total = (number / 1e9 for number in (seen.gpus[0].used_bytes, seen.gpus[0].memory_bytes))
+    return f"other processes hold {used:.1f} GB of the {total:.1f} GB of the {seen.gpus[0].name}"
+
+
 @contextmanager
 def _nvml() -> Iterator[None]:
     pynvml.nvmlInit()

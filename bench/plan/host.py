@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import importlib.util
 import json
@@ -10,15 +11,21 @@ import platform
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, Any
 
+import bench
 from bench.plan.gpus import Nvidia, nvidia
 from bench.plan.system import SystemFiles
 
 ASK_TIMEOUT_S = 60.0
+_END_LIMIT_S = 10.0
+_KEEPER = Path(bench.__file__).parent / "run" / "keeper.py"
 
 
 @dataclass(frozen=True)
@@ -41,15 +48,18 @@ class Finished:
 def run_bounded(command: Sequence[str], environment: Mapping[str, str], timeout_s: float) -> Finished:
     """Runs a command in a process group of its own, which is killed as a whole when the time is up.
 
-    Its output goes to files: a pipe that a grandchild keeps open would be waited for beyond the time limit.
+    A keeper (``bench/run/keeper.py``) stands above it, so that it ends with us, whatever ends us. Its output goes to
+    files: a pipe that a grandchild keeps open would be waited for beyond the time limit.
 
     Raises:
         OSError: the command cannot be started.
     """
+    if shutil.which(command[0]) is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
-            list(command),
-            stdin=subprocess.DEVNULL,
+            [sys.executable, "-I", "-S", str(_KEEPER), "0", "", *command],
+            stdin=subprocess.PIPE,
             stdout=output,
             stderr=errors,
             env=dict(environment),
@@ -60,17 +70,19 @@ def run_bounded(command: Sequence[str], environment: Mapping[str, str], timeout_
         except subprocess.TimeoutExpired:
             code = None
         finally:
-            _end_group(process)
+            _end(process)
         return Finished(code, _text(output), _text(errors))
 
 
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    try:
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Its keeper kills everything below it when the pipe closes; the group is killed in case that one is gone."""
+    if process.stdin is not None:
+        process.stdin.close()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_END_LIMIT_S)
+    with suppress(ProcessLookupError, PermissionError):  # all gone already (macOS says it the second way)
         os.killpg(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):  # all gone already (macOS says it the second way)
-        return
-    finally:
-        process.wait()
+    process.wait()
 
 
 def _text(file: IO[bytes]) -> str:

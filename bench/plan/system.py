@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 _CPU = "sys/devices/system/cpu"
 _CONTAINER_WORDS = re.compile(r"docker|kubepods|containerd|libpod|lxc")
 _UNLIMITED_BYTES = 1 << 60  # cgroup v1 writes "no limit" as a number close to 2**63
+_OOM_COUNTERS = ("memory.events", "memory.oom_control")  # of control groups of version 2 and 1
 
 T = TypeVar("T")
 
@@ -136,6 +137,14 @@ class SystemFiles:
         )
         limits = [int(text) for text in texts if text and text.isdigit() and int(text) < _UNLIMITED_BYTES]
         return Fact(min(limits)) if limits else Fact(None, "no control-group memory limit")
+
+    def oom_kills(self) -> Fact:
+        """Processes killed for memory so far: in our control group and those inside it, else on the whole machine."""
+        names = [f"{folder}/{name}" for folder in self._cgroup_folders("memory") for name in _OOM_COUNTERS]
+        for name in (*names, "proc/vmstat"):
+            if match := re.search(r"^oom_kill (\d+)", self.read(name) or "", re.MULTILINE):
+                return Fact(int(match[1]))
+        return Fact(None, "the kernel counts no kills for memory here")
 
     def virtualization(self) -> Fact:
         """``container``, ``virtual machine (vendor)`` or both; None on bare metal."""

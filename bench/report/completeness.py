@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.analysis.caveats import skipped
 from bench.records import Status
 from bench.report import format as fmt
 from bench.report.figures.datatables import size_of
@@ -90,7 +91,14 @@ def status_counts(view: View) -> list[tuple[str, str, int]]:
 def legend(view: View) -> list[tuple[str, str, str]]:
     """Sign, status and meaning of every status that a cell of this sweep has."""
     present = set(view.cells["status"].astype(str))
-    return [(SIGNS[status], status.value, WORDS[status]) for status in Status if status.value in present]
+    words = WORDS | {Status.UNAVAILABLE: _why_unavailable(view.cells)}
+    return [(SIGNS[status], status.value, words[status]) for status in Status if status.value in present]
+
+
+def _why_unavailable(cells: pd.DataFrame) -> str:
+    spared, absent = skipped(cells), cells["status"] == Status.UNAVAILABLE.value
+    words = [WORDS[Status.UNAVAILABLE]] if (absent & ~spared).any() else []
+    return ", or ".join([*words, *(["skipped after a smaller batch size ran out of memory"] if spared.any() else [])])
 
 
 def missing_runs(view: View) -> int:

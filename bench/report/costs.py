@@ -10,7 +10,7 @@ import pandas as pd
 from bench.report import format as fmt
 from bench.report.figures.base import floats
 from bench.report.view import View, framework_label
-from bench.store import journal
+from bench.store.sessions import calls_of, is_finished
 
 # Phase's name, its columns in ``runs``.
 _START = "start"
@@ -69,13 +69,13 @@ def _ran_by_framework(view: View) -> list[tuple[str, pd.DataFrame]]:
 
 def overhead(view: View) -> str:
     """The sweep's time against what no harness could save; empty where runs lay side by side or it was cut short."""
-    elapsed_s = journal.elapsed_s(view.folder)
+    took_s = sum(call.seconds for call in calls_of(view.folder))
     needed_s = sum(_needed_s(runs) for _, runs in _ran_by_framework(view))
-    if elapsed_s is None or not 0 < needed_s <= elapsed_s:
+    if not is_finished(view.folder) or not 0 < needed_s <= took_s:
         return ""
     return (
-        f"From start to end the sweep took {fmt.clock_time(elapsed_s)}: "
-        f"{fmt.ratio(elapsed_s / needed_s, elapsed_s / needed_s * 0.99, elapsed_s / needed_s * 1.01)} what building, "
+        f"From start to end the sweep took {fmt.clock_time(took_s)}: "
+        f"{fmt.ratio(took_s / needed_s, took_s / needed_s * 0.99, took_s / needed_s * 1.01)} what building, "
         "compiling, the parity gate, training, evaluation, the memory pass and one import per framework took. "
         "The rest is the harness."
     )

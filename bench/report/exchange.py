@@ -13,6 +13,7 @@ from bench.store.benchmarks import import_benchmarks, read_benchmarks
 from bench.store.layout import SweepFolder
 from bench.store.reader import read_sweep
 from bench.store.writer import write_json
+from bench.text import one_line
 
 RESULTS = Path("results")
 
@@ -35,7 +36,7 @@ def export_benchmarks(folder: SweepFolder, path: Path) -> Iterator[str]:
     write_json(path, written)
     yield f"{path}: {fmt.plural(len(written['benchmarks']), 'cell')}, a number per run: seconds per step"
     if absent := left_out(tables):
-        yield f"Left out, because no run of them was timed: {', '.join(absent)}"
+        yield f"Left out, because no run of them was timed: {one_line(', '.join(absent))}"
 
 
 def import_files(paths: Sequence[Path], output: Path | None) -> Iterator[str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+
+from bench import text as safe
 
 MISSING = "–"
 LABEL_LENGTH = 60
@@ -289,25 +290,12 @@ def tick_plain(value: float, _position: int = 0) -> str:
 
 
 def one_line(text: Any, limit: int = LABEL_LENGTH) -> str:
-    """Foreign text made safe to show: one line, no control or direction marks, of bounded length."""
-    if is_missing(text):
-        return MISSING
-    visible = "".join(" " if _breaks(c) else c for c in str(text) if not _invisible(c))
-    joined = " ".join(visible.split())
-    return joined if len(joined) <= limit else joined[: limit - 1].rstrip() + "…"
+    """Foreign text made safe to show: one line of bounded length, control and direction marks spelled out."""
+    return MISSING if is_missing(text) else safe.one_line(str(text), limit)
 
 
 def _raised(exponent: int) -> str:
     return str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-
-
-def _breaks(character: str) -> bool:
-    return character.isspace() or unicodedata.category(character) in ("Cc", "Zl", "Zp")
-
-
-def _invisible(character: str) -> bool:
-    # Cf holds the marks that reverse the direction of text; Cs (lone surrogates) cannot be written as UTF-8.
-    return unicodedata.category(character) in ("Cf", "Cs", "Co", "Cn")
 
 
 def _tick(value: float, units: Sequence[Unit]) -> str:

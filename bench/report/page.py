@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.analysis.compare import POWER, TIE_MARGIN
 from bench.cell import ProtocolSpec
-from bench.report import completeness, costs, noise, parity, precision, step_model, story
+from bench.report import completeness, costs, life, noise, parity, precision, step_model, story
 from bench.report import format as fmt
 from bench.report.best import BestLine, best_lines
 from bench.report.completeness import Ending, Matrix
@@ -51,6 +51,8 @@ class Page:
     best_left_out: int
     status_counts: Sequence[tuple[str, str, int]]
     missing_runs: int
+    to_finish: str
+    history: str
     matrix: Matrix
     legend: Sequence[tuple[str, str, str]]
     absences: Sequence[tuple[str, str]]
@@ -105,6 +107,8 @@ def page_of(view: View, shown: Sequence[Exhibit]) -> Page:
         best_left_out=best_left_out,
         status_counts=completeness.status_counts(view),
         missing_runs=completeness.missing_runs(view),
+        to_finish=life.to_finish(view),
+        history=life.history(view),
         matrix=completeness.matrix(view),
         legend=completeness.legend(view),
         absences=completeness.absences(view),

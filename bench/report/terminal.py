@@ -12,6 +12,7 @@ from rich.text import Text
 
 from bench.analysis.tables import Controls, Tables, build_tables, without_controls
 from bench.analysis.verdict import verdict
+from bench.records import Status
 from bench.report import completeness, noise, parity, precision, story
 from bench.report import format as fmt
 from bench.report.best import BestLine, best_lines
@@ -36,7 +37,8 @@ def print_summary(folder: SweepFolder, console: Console) -> None:
     # Text, never markup: names and reasons are foreign and may hold square brackets.
     for sentence in _sentences(view):
         console.print(Text(sentence))
-    console.print(Text(f"Report: {folder.report_html}"), soft_wrap=True)
+    for line in (f"Report: {folder.report_html}", *_next_step(view)):
+        console.print(Text(line), soft_wrap=True)
 
 
 def _tables(folder: SweepFolder) -> Tables:
@@ -87,3 +89,11 @@ def _sentences(view: View) -> list[str]:
     disturbed = [sentence] if (sentence := noise.disturbed(view)) else []
     told = [*disturbed, parity.summary(view), *precision.sentences(view, most=6)]
     return [story.headline(view), *told, f"Runs: {', '.join(runs) or 'none'}.", *absent[:6]]
+
+
+def _next_step(view: View) -> list[str]:
+    """How to run what failed or is missing; nothing where all was measured."""
+    failed = [status for _, status, _ in completeness.status_counts(view) if Status(status).failed]
+    if failed:
+        return [f"To run again what failed: {view.folder.resume_command()} --retry {','.join(failed)}"]
+    return [f"To run what is missing: {view.folder.resume_command()}"] if completeness.missing_runs(view) else []

@@ -10,17 +10,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.cell import Cell
-from bench.errors import Unavailable
+from bench.errors import StorageError, Unavailable
+from bench.plan.gpus import held_by_others, nvidia
 from bench.plan.host import clean_environment
+from bench.plan.system import SystemFiles
 from bench.records import NoiseRecord, RunRequest, Status, WorkerOutcome, to_plain
+from bench.run.files import remove
+from bench.run.keeping import UNSEEN, Exit
 from bench.run.noise import Look, look, noise_between
 from bench.run.oom import says_out_of_memory
-from bench.run.outcome import Ending, judge, oom_kills, read_outcome
-from bench.run.processes import UNSEEN, Exit, SpawnedWorker, TemplateEnded, WorkerProcess
+from bench.run.outcome import Ending, judge, log_tail, peak_in_words, read_outcome
+from bench.run.processes import SpawnedWorker, TemplateEnded, WorkerProcess
+from bench.run.room import read_room
 from bench.run.templates import templates
 from bench.run.watch import see_to_its_end
-from bench.run.worker import HEARTBEAT, OUTCOME, TRACE
-from bench.store.writer import write_json
+from bench.run.worker import CANNOT_WRITE, CANNOT_WRITE_MARK, HEARTBEAT, OUTCOME, TRACE
+from bench.store.writer import way_on, write_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,32 +40,48 @@ class Attempt:
     import_s: float | None = None
     wall_s: float = 0.0
     noise: NoiseRecord | None = None
+    peak_bytes: int | None = None
+    peak_reason: str | None = "no worker was started"
 
 
 def attempt(request: RunRequest, request_file: Path, log: Path) -> Attempt:
-    """Starts a worker for the request and sees it to its end."""
+    """Starts a worker for the request and sees it to its end.
+
+    Raises:
+        StorageError: the worker, or we, could not write or read what lies in the run's folder.
+    """
     folder = Path(request.folder)
-    for stale in (OUTCOME, TRACE, HEARTBEAT):
-        (folder / stale).unlink(missing_ok=True)
+    remove(*(folder / stale for stale in (OUTCOME, TRACE, HEARTBEAT)))
     cell = Cell.from_plain(request.cell)
     isolation = isolation_of(cell)
-    kills_before = oom_kills()
+    kills = _Kills()
     try:
         started = _start(request, cell, isolation, request_file, log)
     except Unavailable as error:
-        return Attempt(isolation=isolation, status=Status.UNAVAILABLE, reason=str(error))
+        status = Status.OOM if says_out_of_memory(str(error)) else Status.UNAVAILABLE
+        return Attempt(isolation=isolation, status=status, reason=str(error))
     except TemplateEnded as error:
-        status = Status.OOM if says_out_of_memory(str(error)) else Status.CRASHED
+        status = Status.OOM if kills.meanwhile() or says_out_of_memory(str(error)) else Status.CRASHED
         return Attempt(isolation=isolation, status=status, reason=str(error))
     end, overdue = see_to_its_end(started.process, cell.protocol, folder / HEARTBEAT)
     wall_s = time.monotonic() - started.at_s
     ended = look()
     outcome = read_outcome(folder)
-    if outcome is not None:
-        status, reason = outcome.status, outcome.reason
-    else:
-        killed = None if kills_before is None else (oom_kills() or 0) - kills_before
-        status, reason = judge(Ending(exit=end, overdue=overdue, oom_kills=killed, log=log))
+    if outcome is None and end.code == CANNOT_WRITE:
+        raise _worker_cannot_write(folder, log)
+    ending = Ending(
+        exit=end,
+        overdue=overdue,
+        oom_kills=kills.meanwhile(),
+        group_limit_bytes=SystemFiles().cgroup_memory_bytes().value,
+        room=read_room(folder / HEARTBEAT),
+        importing=None if isolation == "fork" or (folder / HEARTBEAT).exists() else _framework(cell),
+        log=log,
+    )
+    status, reason = judge(ending) if outcome is None else _as_it_says(outcome, ending)
+    if status is Status.OOM and cell.device == "gpu":
+        reason = "; ".join(part for part in (reason, held_by_others(nvidia())) if part)
+    peak_bytes = _peak(outcome, ending)
     return Attempt(
         isolation=isolation,
         status=status,
@@ -70,6 +91,55 @@ def attempt(request: RunRequest, request_file: Path, log: Path) -> Attempt:
         import_s=started.import_s,
         wall_s=wall_s,
         noise=noise_between(started.look, ended, end.usage),
+        peak_bytes=peak_bytes,
+        peak_reason=None if peak_bytes is not None else _why_no_peak(end),
+    )
+
+
+class _Kills:
+    """How many processes the kernel kills for memory in our control group from here on."""
+
+    def __init__(self) -> None:
+        self._before = SystemFiles().oom_kills().value
+
+    def meanwhile(self) -> int | None:
+        """So many; None where nothing counts them."""
+        now = SystemFiles().oom_kills().value
+        return None if self._before is None or now is None else now - self._before
+
+
+def _as_it_says(outcome: WorkerOutcome, ending: Ending) -> tuple[Status, str | None]:
+    """The worker's own word; what it cannot know is that the kernel killed its compiler."""
+    status, reason = outcome.status, outcome.reason
+    if status is Status.ERROR and (ending.oom_kills or 0) > 0:
+        status, reason = Status.OOM, f"{reason}; the kernel's out-of-memory killer was at work meanwhile"
+    if status is not Status.OOM:
+        return status, reason
+    peak = peak_in_words(_peak(outcome, ending), ending.room, ending.group_limit_bytes)
+    return status, "; ".join(part for part in (reason, peak) if part)
+
+
+def _peak(outcome: WorkerOutcome | None, ending: Ending) -> int | None:
+    return ending.peak_bytes if outcome is None or outcome.process_peak_bytes is None else outcome.process_peak_bytes
+
+
+def _why_no_peak(end: Exit) -> str:
+    if end.usage is None:
+        return "the worker vanished with the process that watched over it, and nobody counted what it used"
+    return "this system does not count the resident set of a process"
+
+
+def _framework(cell: Cell) -> str:
+    return cell.framework if cell.backend is None else f"{cell.framework} on {cell.backend}"
+
+
+def _worker_cannot_write(folder: Path, log: Path) -> StorageError:
+    said = [line for line in log_tail(log).splitlines() if line.startswith(CANNOT_WRITE_MARK)]
+    what = said[-1].removeprefix(CANNOT_WRITE_MARK) if said else f"what it measured in {folder}"
+    return StorageError(
+        f"the worker could not write {what}",
+        "every record must reach the disk before the sweep goes on",
+        way_on(folder, "free some space and make it writable"),
     )
 
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from bench.cell import Cell, ProtocolSpec
 from bench.engines.base import Engine, FloatArray, Order
+from bench.errors import Unavailable
 from bench.records import CompileCache, EpochRecord, ParityRecord, PhaseTimes, Status
 from bench.run.caching import compile_cache, kept_programs
 from bench.run.parity import check_parity
@@ -73,6 +74,7 @@ class Conditions:
         target_loss: training loss that tells ``ok`` from ``target_not_reached``.
         clock: injected, so that tests can script it.
         alive: called outside every window, at least once an epoch.
+        entered: called with every phase's name as it begins.
     """
 
     cell: Cell
@@ -80,6 +82,7 @@ class Conditions:
     target_loss: float | None = None
     clock: Clock = time.perf_counter_ns
     alive: Callable[[], None] = lambda: None
+    entered: Callable[[str], None] = lambda phase: None
 
 
 class TimedEpochs(ABC):
@@ -268,8 +271,24 @@ def first_step(engine: Engine, conditions: Conditions, recorder: Recorder) -> No
     with phase("first_step_s", conditions, recorder):
         engine.warm_up()
         engine.synchronize()
+    make_sure_where_it_trains(engine)
     recorder.compile_cache = compile_cache(engine, kept)
     engine.reset(starting_weights(conditions))
+
+
+def make_sure_where_it_trains(engine: Engine) -> None:
+    """Asks the weights where they live, after a step: a framework that finds no device often takes another untold.
+
+    Raises:
+        Unavailable: it is not where the cell asks for.
+    """
+    wanted, homes = engine.cell.device, engine.homes()
+    if homes != {wanted}:
+        raise Unavailable(
+            f"asked for {wanted}, the weights live on {' and '.join(sorted(homes))}",
+            "a run on another device than its cell says is worth nothing",
+            "bench doctor tells what this machine and its packages offer",
+        )
 
 
 def passes_parity_gate(engine: Engine, split: Split, conditions: Conditions, recorder: Recorder) -> bool:
@@ -302,6 +321,7 @@ def train_undisturbed(engine: Engine, epochs: TimedEpochs) -> None:
 
     The collector stays on: what a loop allocates inside its window is the loop's own cost.
     """
+    epochs.conditions.entered(epochs.phase)
     gc.collect()
     gc.freeze()
     engine.train(epochs)
@@ -322,6 +342,7 @@ def notice_missed_target(recorder: Recorder, target_loss: float | None) -> None:
 def phase(name: str, conditions: Conditions, recorder: Recorder) -> Iterator[None]:
     """Times one phase that happens once, even where it fails."""
     conditions.alive()
+    conditions.entered(name)
     began_ns = conditions.clock()
     try:
         yield

@@ -118,6 +118,7 @@ def measure_memory(
     first_step(engine, conditions, recorder)
     if met is CompileCache.COLD:
         recorder.compile_cache = met
+    conditions.entered("memory")
     engine.train(OneEpoch(engine, conditions))
     peak_bytes = rss.peak_bytes() if reason is None else None
     allocator = _allocator_peak(engine, conditions)

@@ -19,12 +19,15 @@ from rich.progress import Progress as Bar
 from rich.table import Column
 from rich.text import Text
 
+from bench.plan.estimate import calibrate
 from bench.records import Status
-from bench.run.tally import CellName, Event, Tail, Tally, planned_runs
+from bench.run.tally import CellName, Event, Tail, Tally, expected_runs, planned_runs
 from bench.store.journal import ROUND_ADDED
 from bench.store.layout import SweepFolder
+from bench.text import for_terminal
 
 POLL_S = 0.5
+_CALIBRATION_S = 0.05
 _LOG = logging.getLogger(__name__)
 
 
@@ -33,7 +36,8 @@ class Progress:
 
     Args:
         folder: the sweep.
-        total_runs: runs of the whole sweep, those already in its journal included (``--resume``).
+        total_runs: runs that ``sweep.json`` plans, those that have ended already included (``--resume``); rounds that
+            were added are counted from the journal.
         console: where to; standard output where None.
         poll_s: seconds between two looks at the journal.
     """
@@ -53,13 +57,16 @@ class Progress:
         self._thread = threading.Thread(target=self._follow, name="progress", daemon=True)
 
     def __enter__(self) -> Self:
-        """Takes in what earlier calls did, without showing it run by run."""
+        """Takes in what the plan expects and what earlier calls did, without showing that run by run."""
+        self._tally.durations.expected = expected_runs(self._folder, lambda: calibrate(_CALIBRATION_S))
         for event in self._tail.new_events():
             self._tally.take(event)
         self._tally.forget_running()
         if self._bar is not None:
             self._bar.start()
             self._bar.add_task("", total=self._tally.total, state="", failures="", eta="")
+        if endings_text(self._tally):
+            self._print(before_text(self._tally))
         self._learn()
         self._draw()
         self._thread.start()
@@ -112,7 +119,7 @@ class Progress:
         line = f"{count} {run_text(event, self._name_width)}  {self._eta}".rstrip()
         if self._bar is None:
             self._print(line)
-        elif Status(event["status"]).failed:
+        elif status_of(event).failed:
             self._print(line, style="red")
 
     def _show_unavailable(self) -> None:
@@ -120,7 +127,7 @@ class Progress:
             self._print(unavailable_line(taken))
 
     def _print(self, line: str, style: str = "") -> None:
-        self._console.print(Text(line, style=style), soft_wrap=True)
+        self._console.print(Text(for_terminal(line), style=style), soft_wrap=True)
 
     def _draw(self) -> None:
         if self._bar is None:
@@ -130,7 +137,7 @@ class Progress:
             total=self._tally.total,
             completed=self._tally.done,
             state=_running_now(self._tally),
-            failures=failures_text(self._tally.failures),
+            failures=endings_text(self._tally),
             eta=self._eta,
         )
         self._bar.refresh()
@@ -169,10 +176,15 @@ def counter(done: int, total: int) -> str:
 
 def run_text(event: Event, name_width: int = 0) -> str:
     """One finished run, such as ``r0 pytorch eager cpu b32  ok  1.2 s  214k samples/s``, or why it has no figures."""
-    status, name = Status(event["status"]), str(CellName.of(event["cell_id"])).ljust(name_width)
+    status, name = status_of(event), str(CellName.of(event["cell_id"])).ljust(name_width)
     told = rate_text(event.get("samples_per_s")) if status.measured else event.get("reason")
     parts = [f"r{event.get('round', 0)} {name}", status.value, duration_text(event.get("wall_s")), told]
     return "  ".join(part for part in parts if part)
+
+
+def status_of(event: Event) -> Status:
+    """How the run of an event ended; a run that was not started tells of no status."""
+    return Status(event.get("status", Status.UNAVAILABLE))
 
 
 def added_text(event: Event) -> str:
@@ -206,6 +218,17 @@ def unavailable_line(cells: Counter[tuple[str, str]]) -> str:
 def failures_text(failures: Counter[Status]) -> str:
     """Such as ``2 crashed, 1 oom``."""
     return ", ".join(f"{count} {status.value}" for status, count in failures.most_common())
+
+
+def endings_text(tally: Tally) -> str:
+    """Failures and what was skipped, such as ``2 crashed, 1 oom, 4 skipped``."""
+    skipped = f"{len(tally.skipped)} skipped" if tally.skipped else ""
+    return ", ".join(part for part in (failures_text(tally.failures), skipped) if part)
+
+
+def before_text(tally: Tally) -> str:
+    """How runs of earlier calls ended that have nothing to show for it, ``[ 37/220] from before: 1 oom, 4 skipped``."""
+    return f"{counter(tally.done, tally.total)} from before: {endings_text(tally)}"
 
 
 def eta_text(remaining_s: float | None) -> str:

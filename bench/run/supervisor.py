@@ -5,7 +5,6 @@ However a worker ends, its run gets a row; only storage that cannot be written, 
 
 from __future__ import annotations
 
-import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -20,12 +19,13 @@ from bench.cell import Cell
 from bench.engines import catalogue
 from bench.records import CompileCache, MemoryRecord, PlannedCell, RunRequest, RunResult, Status, WorkerOutcome
 from bench.run.attempt import Attempt, attempt
+from bench.run.files import make, remove, remove_folder
 from bench.run.templates import templates
 from bench.run.worker import HEARTBEAT, OUTCOME, TRACE
 from bench.store import journal
 from bench.store.layout import RunFolder, SweepFolder
 from bench.store.trace import read_worker_trace
-from bench.store.writer import write_result
+from bench.store.writer import unreadable, write_result
 
 
 def run_cell(
@@ -62,8 +62,8 @@ def run_cell(
         ),
     )
     if round_ == 0:
-        shutil.rmtree(folder.cell_cache(cell.id), ignore_errors=True)
-    run_folder.log.unlink(missing_ok=True)  # of a run that was interrupted; its last words would be taken for ours
+        remove_folder(folder.cell_cache(cell.id))
+    remove(run_folder.log)  # of a run that was interrupted; its last words would be taken for ours
     timing = attempt(request, run_folder.request, run_folder.log)
     timing, trace = _with_trace(run_folder, timing)
     memory, memory_wall_s = _memory_pass(request, run_folder, timing)
@@ -71,25 +71,46 @@ def run_cell(
     result = replace(result, memory=memory, memory_wall_s=memory_wall_s)
     write_result(run_folder, result, trace)
     _clean(run_folder)
-    journal.append(folder, "run_finished", **_told(result), samples_per_s=_throughput(trace))
+    told = {"samples_per_s": _throughput(trace), "once_s": _once_s(result, timing)}
+    journal.append(folder, "run_finished", **_told(result), **told)
     return result
 
 
 def record_unavailable(folder: SweepFolder, planned: PlannedCell) -> RunResult:
-    """Stores the row of a cell that cannot run here, without starting anything."""
+    """Stores the row of a cell that cannot run here, without starting anything.
+
+    Raises:
+        StorageError: the record cannot be written.
+    """
+    return _record_absent(folder, planned.id, 0, None, planned.unavailable_reason)
+
+
+def record_skipped(folder: SweepFolder, planned: PlannedCell, round_: int, order: int, reason: str) -> RunResult:
+    """Stores the row of a planned run that is not started, and why.
+
+    Raises:
+        StorageError: the record cannot be written.
+    """
+    return _record_absent(folder, planned.id, round_, order, reason)
+
+
+def _record_absent(folder: SweepFolder, cell_id: str, round_: int, order: int | None, reason: str | None) -> RunResult:
+    """The row of a run that never was; only of one that was planned is the order known."""
     result = RunResult(
-        cell_id=planned.id,
-        round=0,
-        order_in_round=None,
+        cell_id=cell_id,
+        round=round_,
+        order_in_round=order,
         status=Status.UNAVAILABLE,
-        reason=planned.unavailable_reason,
+        reason=reason,
         started_at=journal.now(),
         parity_reason="the cell was not run",
         noise_reason="the cell was not run",
+        process_peak_reason="the cell was not run",
         memory=MemoryRecord(rss_reason="the cell was not run", device_peak_reason="the cell was not run"),
     )
-    write_result(folder.run(planned.id, 0), result)
-    journal.append(folder, "run_unavailable", cell_id=planned.id, round=0, reason=planned.unavailable_reason)
+    write_result(folder.run(cell_id, round_), result)
+    planned = {} if order is None else {"skipped": True}
+    journal.append(folder, "run_unavailable", cell_id=cell_id, round=round_, reason=reason, **planned)
     return result
 
 
@@ -107,7 +128,7 @@ def _memory_pass(request: RunRequest, folder: RunFolder, timing: Attempt) -> tup
     if request.round != 0:
         return _no_memory("measured in round 0 only"), None
     apart = folder.path / "memory"
-    apart.mkdir(parents=True, exist_ok=True)
+    make(apart)
     asked = replace(request, kind="memory", folder=str(apart.resolve()))
     passed = attempt(asked, apart / "request.json", folder.log)
     wall_s = passed.wall_s
@@ -131,6 +152,8 @@ def _with_trace(folder: RunFolder, timing: Attempt) -> tuple[Attempt, pa.Table |
         return timing, None
     try:
         return timing, read_worker_trace(folder.path / TRACE)
+    except PermissionError as error:
+        raise unreadable(folder.path / TRACE, error) from error
     except (KeyError, ValueError, OSError, BadZipFile, pa.ArrowException) as error:
         reason = f"the worker's trace cannot be read: {type(error).__name__}: {error}"
         return replace(timing, status=Status.CRASHED, reason=reason), None
@@ -162,6 +185,8 @@ def _result(request: RunRequest, timing: Attempt, started_at: str, wall_s: float
         parity_reason=_why_no_parity(request, timing),
         noise=timing.noise,
         noise_reason=None if timing.noise is not None else "no worker was started",
+        process_peak_bytes=timing.peak_bytes,
+        process_peak_reason=timing.peak_reason,
     )
 
 
@@ -175,8 +200,7 @@ def _why_no_parity(request: RunRequest, timing: Attempt) -> str | None:
 
 def _clean(folder: RunFolder) -> None:
     """Removes what the worker left for us; the record holds it all."""
-    for left in (OUTCOME, TRACE, HEARTBEAT):
-        (folder.path / left).unlink(missing_ok=True)
+    remove(*(folder.path / left for left in (OUTCOME, TRACE, HEARTBEAT)))
 
 
 def _told(result: RunResult) -> dict[str, Any]:
@@ -187,6 +211,12 @@ def _told(result: RunResult) -> dict[str, Any]:
         "reason": result.reason,
         "wall_s": result.wall_s,
     }
+
+
+def _once_s(result: RunResult, timing: Attempt) -> float:
+    """Seconds of the run that later runs of its cell do not pay, for the estimate of the time left."""
+    compiled_s = result.phases.first_step_s if result.compile_cache is CompileCache.COLD else None
+    return max(0.0, (result.wall_s or 0.0) - timing.wall_s) + (compiled_s or 0.0)
 
 
 def _throughput(trace: pa.Table | None) -> float | None:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import statistics
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.cell import Cell
+from bench.plan.estimate import RunCost, run_cost
 from bench.records import Status
+from bench.run.durations import Durations, RunKey
 from bench.store.journal import ROUND_ADDED
 from bench.store.layout import SweepFolder
 
 Event = dict[str, Any]
-RunKey = tuple[str, int]
+_LAST_PAUSES = 99
 
 
 class Tail:
@@ -80,9 +85,25 @@ def planned_runs(folder: SweepFolder) -> Counter[str]:
     """How often each cell is to run, as ``sweep.json`` says; empty where it cannot be read yet."""
     try:
         rounds = json.loads(folder.sweep_json.read_text())["rounds"]
-    except (FileNotFoundError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError):
         return Counter()
     return Counter(cell_id for order in rounds for cell_id in order)
+
+
+def expected_runs(folder: SweepFolder, slowness: Callable[[], float] = lambda: 1.0) -> dict[str, RunCost]:
+    """What the runs of each cell of ``sweep.json`` are expected to take; empty where it does not say.
+
+    Args:
+        folder: the sweep's.
+        slowness: asked for this machine's, see ``bench.plan.estimate``, where there is anything to expect.
+    """
+    try:
+        planned = json.loads(folder.sweep_json.read_text())["cells"]
+        cells = {cell["id"]: Cell.from_plain(cell["cell"]) for cell in planned if cell["unavailable_reason"] is None}
+        factor = slowness() if cells else 1.0
+        return {cell_id: run_cost(cell, factor) for cell_id, cell in cells.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError):  # not written yet, or not by us
+        return {}
 
 
 @dataclass
@@ -94,53 +115,89 @@ class Tally:
         planned: how often each cell is to run; empty where that is not known.
         added: how often each cell is to run on top of that, in rounds that were added.
         finished: the last status of every run that ended.
+        skipped: those of them that were not started.
         running: runs that have started and not ended.
         unavailable: cells that cannot run here, by device and reason, since they were last taken.
+        durations: what is known of how long runs take.
     """
 
     total: int
     planned: Counter[str] = field(default_factory=Counter)
     added: Counter[str] = field(default_factory=Counter)
     finished: dict[RunKey, Status] = field(default_factory=dict)
+    skipped: set[RunKey] = field(default_factory=set)
     running: dict[RunKey, CellName] = field(default_factory=dict)
     unavailable: Counter[tuple[str, str]] = field(default_factory=Counter)
-    _walls_s: dict[RunKey, float] = field(default_factory=dict)
+    durations: Durations = field(default_factory=Durations)
+    _rounds_added: set[Any] = field(default_factory=set)
     _most_at_once: int = 1
+    _pauses_s: deque[float] = field(default_factory=lambda: deque(maxlen=_LAST_PAUSES))
+    _ended_at: datetime | None = None
 
     def take(self, event: Event) -> bool:
         """Takes an event in; says whether it was one that ends a run. Unknown and incomplete events change nothing."""
-        if event.get("event") == ROUND_ADDED:
-            self._add_round(event.get("cells"))
         kind, cell_id, round_ = event.get("event"), event.get("cell_id"), event.get("round", 0)
-        if not isinstance(cell_id, str) or not isinstance(round_, int):
+        self._learn_pause(event)
+        if kind == ROUND_ADDED:
+            self._add_round(round_, event.get("cells"))
+        if not isinstance(cell_id, str) or type(round_) is not int:
             return False
         key, name = (cell_id, round_), CellName.of(cell_id)
+        if kind == "run_unavailable" and event.get("skipped") is True:
+            self._finish(key, Status.UNAVAILABLE)
+            self.skipped.add(key)
+            self.durations.skip(cell_id)
+            return True
         if kind == "run_unavailable":
             self.unavailable[name.device, event.get("reason") or "no reason given"] += 1
+        elif kind == "record_set_aside":
+            self._repeat(key)
         elif kind == "run_started":
-            self.finished.pop(key, None)  # a run that was interrupted is done again
+            self._repeat(key)
             self.running[key] = name
             self._most_at_once = max(self._most_at_once, len(self.running))
         elif kind == "run_finished" and event.get("status") in tuple(Status):
-            self._finish(key, Status(event["status"]), event.get("wall_s"))
+            self._finish(key, Status(event["status"]))
+            self._learn(key, event)
             return True
         return False
 
-    def _add_round(self, cell_ids: Any) -> None:
-        if isinstance(cell_ids, list):
+    def _add_round(self, round_: Any, cell_ids: Any) -> None:
+        """A round that is announced again, by whoever goes on with the sweep, is the same round."""
+        if isinstance(cell_ids, list) and not (isinstance(round_, int) and round_ in self._rounds_added):
+            self._rounds_added.add(round_ if isinstance(round_, int) else None)
             self.added.update(cell_id for cell_id in cell_ids if isinstance(cell_id, str))
             self.total += len(cell_ids)
 
-    def _finish(self, key: RunKey, status: Status, wall_s: Any) -> None:
+    def _repeat(self, key: RunKey) -> None:
+        """A run that was interrupted, or whose record was set aside, is done again."""
+        self.finished.pop(key, None)
+        self.skipped.discard(key)
+        self.durations.forget(*key)
+
+    def _finish(self, key: RunKey, status: Status) -> None:
         self.running.pop(key, None)
+        self.skipped.discard(key)
         self.finished[key] = status
-        if isinstance(wall_s, (int, float)):
-            self._walls_s[key] = float(wall_s)
+
+    def _learn(self, key: RunKey, event: Event) -> None:
+        wall_s, once_s = _seconds(event.get("wall_s")), _seconds(event.get("once_s"))
+        if wall_s is not None:
+            measured = Status(event["status"]).measured
+            self.durations.take(key[0], _family(key[0]), key[1], wall_s, once_s=once_s, measured=measured)
+
+    def _learn_pause(self, event: Event) -> None:
+        """What passes between two runs is not theirs; where jobs run side by side it costs nothing."""
+        kind, at = event.get("event"), _time(event.get("at"))
+        if kind == "run_started" and at and self._ended_at and not self.running:
+            self._pauses_s.append(max(0.0, (at - self._ended_at).total_seconds()))
+        self._ended_at = at if kind == "run_finished" else None
 
     def forget_running(self) -> None:
         """Drops runs without an end: they belong to an earlier call that was ended from outside."""
         self.running.clear()
         self._most_at_once = 1
+        self._ended_at = None
 
     @property
     def done(self) -> int:
@@ -163,43 +220,33 @@ class Tally:
         return taken
 
     def remaining_s(self) -> float | None:
-        """Estimated seconds until the last run ends; None before the first one has."""
-        if not self._walls_s:
+        """Estimated seconds until the last run ends; None where neither a plan nor a run says anything of it."""
+        if not self.durations.knows_anything:
             return None
-        learned = _Learned(self._walls_s)
         remaining = self.planned + self.added - Counter(cell_id for cell_id, _ in self.finished)
-        known_s = sum(count * learned.expected_s(cell_id) for cell_id, count in remaining.items())
+        known_s = sum(
+            self.durations.remaining_s(cell_id, _family(cell_id), count, first=(cell_id, 0) not in self.finished)
+            for cell_id, count in remaining.items()
+        )
         unknown = max(0, self.total - self.done - remaining.total())
-        return (known_s + unknown * learned.mean_s) / self._most_at_once
+        pause_s = statistics.median(self._pauses_s) if self._pauses_s else 0.0
+        runs_s = known_s + unknown * self.durations.mean_s
+        return (runs_s + (remaining.total() + unknown) * pause_s) / self._most_at_once
 
 
-class _Learned:
-    """Durations of runs, learned from those that ended.
-
-    A cell's first round carries the memory pass and the template's start, so a cell seen in its first round only is
-    scaled by what later rounds took of their first ones elsewhere.
-    """
-
-    def __init__(self, walls_s: dict[RunKey, float]) -> None:
-        self.mean_s = statistics.fmean(walls_s.values())
-        self._first_s = {cell_id: wall_s for (cell_id, round_), wall_s in walls_s.items() if round_ == 0}
-        self._later_s = _means((cell_id, wall_s) for (cell_id, round_), wall_s in walls_s.items() if round_ > 0)
-        self._family_s = _means((CellName.of(cell_id).family, wall_s) for (cell_id, _), wall_s in walls_s.items())
-        both = self._first_s.keys() & self._later_s.keys()
-        first_s, later_s = (sum(durations[cell_id] for cell_id in both) for durations in (self._first_s, self._later_s))
-        self._later_share = later_s / first_s if first_s else 1.0
-
-    def expected_s(self, cell_id: str) -> float:
-        """Expected duration of a cell's next run."""
-        if cell_id in self._later_s:
-            return self._later_s[cell_id]
-        if cell_id in self._first_s:
-            return self._first_s[cell_id] * self._later_share
-        return self._family_s.get(CellName.of(cell_id).family, self.mean_s)
+def _family(cell_id: str) -> str:
+    """The family by whose runs a cell's are judged: a control trains what its twin does."""
+    return CellName.of(cell_id).family.removesuffix("-control")
 
 
-def _means(durations_s: Iterable[tuple[str, float]]) -> dict[str, float]:
-    grouped: dict[str, list[float]] = {}
-    for name, duration_s in durations_s:
-        grouped.setdefault(name, []).append(duration_s)
-    return {name: statistics.fmean(values) for name, values in grouped.items()}
+def _seconds(value: Any) -> float | None:
+    usable = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+    return float(value) if usable else None
+
+
+def _time(value: Any) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

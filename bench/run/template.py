@@ -6,34 +6,27 @@ devices, leaves every child hanging.
 
 It speaks JSON lines. In: ``{"request": path, "log": path}``. Out: ``{"ready": true, "import_s": s}`` or
 ``{"failed": reason}`` once; for each request ``{"started": pid}`` and, when that worker has ended,
-``{"wait_status": n, "usage": {...}}`` as ``wait4`` gives them, the fork's own processor time added. It ends, with its
-worker, when its standard input closes.
+``{"wait_status": n, "rusage": {...}}`` as ``wait4`` gives them, the fork's own processor time added. Its keeper ends
+it, with its worker, when the supervisor is gone.
 """
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import importlib
 import json
 import os
-import select
-import signal
+import shutil
 import sys
+import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from bench.engines import catalogue
-from bench.run import worker
-from bench.run.usage import Usage
-
-_PR_SET_PDEATHSIG = 1
+from bench.run import keeper, worker
 
 
 def main(arguments: list[str]) -> int:
@@ -63,51 +56,35 @@ def import_everything(framework: str, backend: str | None) -> None:
 
 
 def serve(speaking: int) -> None:
-    """Forks a worker per request line."""
-    template = os.getpid()
+    """Forks a worker per request line, and leaves nothing of it behind when it has ended."""
+    keeper.adopt_orphans()
+    template, number = os.getpid(), 0
     while line := _read_line():
-        asked = json.loads(line)
-        with ends_of_children() as child_ended:
-            before_s = time.process_time()
-            pid = os.fork()
-            if pid == 0:
-                become_worker(Path(asked["request"]), Path(asked["log"]), template, (speaking, *child_ended))
-            _say(speaking, started=pid)
-            status, used = wait_or_end_with_parent(pid, child_ended[0])
-            used = replace(used, cpu_s=used.cpu_s + time.process_time() - before_s)
-            _say(speaking, wait_status=status, usage=used.plain())
+        asked, number = json.loads(line), number + 1
+        scratch = Path(tempfile.gettempdir()) / str(number)
+        before_s = time.process_time()
+        pid = os.fork()
+        if pid == 0:
+            become_worker(Path(asked["request"]), Path(asked["log"]), template, scratch, speaking)
+        _say(speaking, started=pid)
+        _, status, counted = os.wait4(pid, 0)
+        forking_s = time.process_time() - before_s
+        keeper.clear_up_after(pid)
+        shutil.rmtree(scratch, ignore_errors=True)
+        message = keeper.end_message(status, counted)
+        message["rusage"]["ru_utime"] += forking_s
+        _say(speaking, **message)
 
 
-@contextmanager
-def ends_of_children() -> Iterator[tuple[int, int]]:
-    """A pipe that can be read when a child has ended. Not a pidfd: Pythons built on old systems have none."""
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)  # Python writes to the pipe for signals that have a handler
-    signal.set_wakeup_fd(writing)
-    try:
-        yield reading, writing
-    finally:
-        _forget_children()
-        os.close(reading)
-        os.close(writing)
-
-
-def _forget_children() -> None:
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-
-
-def become_worker(request: Path, log: Path, template: int, templates_own: Iterable[int]) -> NoReturn:
-    """The forked child's whole life; descriptors of the template's own are closed first."""
+def become_worker(request: Path, log: Path, template: int, scratch: Path, speaking: int) -> NoReturn:
+    """The forked child's whole life; ``speaking`` is the template's own."""
     code = 1
     try:
         os.setsid()
-        die_with_parent(template)
-        _forget_children()
-        for descriptor in templates_own:
-            os.close(descriptor)
+        keeper.die_with_parent(template)
+        os.close(speaking)
         redirect(log)
+        keep_temporary_files_in(scratch)
         worker.work(worker.read_request(request), isolation="fork")
         code = 0
     except SystemExit as error:
@@ -120,11 +97,11 @@ def become_worker(request: Path, log: Path, template: int, templates_own: Iterab
         os._exit(code)
 
 
-def die_with_parent(parent: int) -> None:
-    """Asks Linux to kill this process when the template dies, and checks that it has not died already."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
+def keep_temporary_files_in(scratch: Path) -> None:
+    """Gives this process a folder of its own for them, which the template removes."""
+    scratch.mkdir()
+    os.environ["TMPDIR"] = str(scratch)
+    tempfile.tempdir = None
 
 
 def redirect(log: Path) -> None:
@@ -136,22 +113,6 @@ def redirect(log: Path) -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-
-
-def wait_or_end_with_parent(pid: int, child_ended: int) -> tuple[int, Usage]:
-    """The worker's wait status and its usage; if standard input closes first, the worker is killed and so are we."""
-    while True:
-        readable, _, _ = select.select([child_ended, 0], [], [])
-        ended, status, counted = os.wait4(pid, os.WNOHANG)
-        if ended:
-            return status, Usage.of(counted)
-        if 0 in readable:
-            with suppress(ProcessLookupError):  # it has not made its group yet
-                os.killpg(pid, signal.SIGKILL)
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            os._exit(1)
-        os.read(child_ended, 4096)  # a signal that was not the worker's end, such as its stopping
 
 
 def _take_over_stdout() -> int:

@@ -10,14 +10,12 @@ from __future__ import annotations
 import io
 import json
 import os
-import signal
 import sys
-import threading
 import time
 import traceback
-from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,24 +23,30 @@ from numpy.typing import NDArray
 from bench.cell import Cell
 from bench.engines import catalogue
 from bench.engines.base import Engine, Setup
-from bench.errors import Unavailable
+from bench.errors import Unavailable, UsageError
 from bench.records import MemoryRecord, RunRequest, Status, WorkerOutcome, to_plain
+from bench.run.disk import blames_disk
 from bench.run.environment import describe_process
+from bench.run.heartbeat import Heartbeat
+from bench.run.lost import says_device_lost
 from bench.run.measure import Conditions, Recorder, measure, step_stride
 from bench.run.memory import measure_memory
 from bench.run.oom import says_out_of_memory
+from bench.run.room import describe_room
+from bench.run.usage import own_peak_rss_bytes
 from bench.workload.data import load
 from bench.workload.schedule import learning_rate
 
 OUTCOME, TRACE, HEARTBEAT = "outcome.json", "trace.npz", "heartbeat"
-_HEARTBEAT_NS = 1_000_000_000
+CANNOT_WRITE = 74
+"""Exit code of a worker that could not write what it has to say (EX_IOERR of sysexits.h)."""
+CANNOT_WRITE_MARK = "bench-worker: cannot write "
 # What torch's BCELoss says of a NaN: on the processor, and on a GPU, where no other check of these loops can fail.
 _NO_PROBABILITY = ("all elements of input should be between 0 and 1", "device-side assert triggered")
 
 
 def main(arguments: list[str]) -> int:
     """The life of a fresh interpreter: one request, whose path is the only argument."""
-    follow_parent_in_death()
     work(read_request(Path(arguments[0])), isolation="spawn")
     sys.stdout.flush()
     sys.stderr.flush()
@@ -60,28 +64,36 @@ def work(request: RunRequest, *, isolation: str) -> None:
     recorder = Recorder()
     memory: MemoryRecord | None = None
     environment: dict[str, Any] = {}
+    folder = Path(request.folder)
     try:
         cell = Cell.from_plain(request.cell)
         engine = make_engine(cell, request.round, request.cache_folder)
         recorder.phases["start_s"] = (time.perf_counter_ns() - request.requested_ns) / 1e9
-        memory = _pass(request, cell, engine, recorder, isolation)
+        heartbeat = Heartbeat(folder / HEARTBEAT, describe_room())
+        memory = _pass(request, cell, engine, recorder, isolation, heartbeat)
         environment = engine.environment()
     except Unavailable as error:
-        recorder.status, recorder.reason = Status.UNAVAILABLE, str(error)
+        # A device that is full already refuses to be opened.
+        recorder.status = Status.OOM if says_out_of_memory(str(error)) else Status.UNAVAILABLE
+        recorder.reason = str(error)
     except Exception as error:  # every failure of a framework is this run's outcome, never lost
         traceback.print_exc()
-        recorder.status, recorder.reason = status_of(error), f"{type(error).__name__}: {_first_line(error)}"
-    write_outcome(Path(request.folder), request, recorder, memory, environment)
+        if blames_disk(error, folder, *([Path(request.cache_folder)] if request.cache_folder else [])):
+            leave_for_want_of_disk(folder, error)
+        recorder.status, recorder.reason = status_of(error), reason_of(error)
+    try:
+        write_outcome(folder, request, recorder, memory, environment)
+    except OSError as error:
+        leave_for_want_of_disk(folder, error)
 
 
-def _pass(request: RunRequest, cell: Cell, engine: Engine, recorder: Recorder, isolation: str) -> MemoryRecord | None:
+def _pass(
+    request: RunRequest, cell: Cell, engine: Engine, recorder: Recorder, isolation: str, heartbeat: Heartbeat
+) -> MemoryRecord | None:
     data_file = None if request.data_file is None else Path(request.data_file)
     split = load(cell.data, cell.seed, data_file, cell.network.dtype)
     conditions = Conditions(
-        cell=cell,
-        round_=request.round,
-        target_loss=request.target_loss,
-        alive=heartbeat(Path(request.folder) / HEARTBEAT),
+        cell=cell, round_=request.round, target_loss=request.target_loss, alive=heartbeat, entered=heartbeat.enter
     )
     if request.kind == "memory":
         return measure_memory(engine, split, conditions, recorder, isolation=isolation)
@@ -97,13 +109,33 @@ def make_engine(cell: Cell, round_: int, cache_folder: str | None = None) -> Eng
     """
     try:
         engine_class = catalogue.engine_class(cell.framework, cell.backend, cell.loop)
-    except ImportError as error:
-        raise Unavailable(f"{cell.framework} cannot be imported by {sys.executable}: {error}") from error
+    except (UsageError, MemoryError):
+        raise
+    except Exception as error:  # whatever an import raises is why this framework is unavailable
+        if says_out_of_memory(str(error)):
+            raise
+        said = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
+        raise Unavailable(f"{cell.framework} cannot be imported by {sys.executable}: {said}") from error
     lr = learning_rate(cell.optimizer, cell.lr_policy, cell.batch_size)
     cache = Path(cache_folder) if cache_folder is not None and engine_class.compilation == "cached" else None
     if cache is not None:
         cache.mkdir(parents=True, exist_ok=True)
     return engine_class(Setup(cell=cell, lr=lr, native_seed=cell.seed * 1_000_003 + round_, cache_folder=cache))
+
+
+def leave_for_want_of_disk(folder: Path, error: BaseException) -> NoReturn:
+    """Ends the worker without an outcome: the supervisor stops the sweep, and the run is done again another time."""
+    where = (isinstance(error, OSError) and error.filename) or folder
+    what = (isinstance(error, OSError) and error.strerror) or _first_line(error)
+    with suppress(OSError):  # the log lies on the same disk
+        print(f"{CANNOT_WRITE_MARK}{where}: {what}", flush=True)
+    os._exit(CANNOT_WRITE)
+
+
+def reason_of(error: Exception) -> str:
+    """An exception as a run's reason."""
+    said = f"{type(error).__name__}: {_first_line(error)}"
+    return f"the device was lost: {said}" if says_device_lost(str(error)) else said
 
 
 def status_of(error: Exception) -> Status:
@@ -112,36 +144,6 @@ def status_of(error: Exception) -> Status:
     if isinstance(error, MemoryError) or says_out_of_memory(text):
         return Status.OOM
     return Status.DIVERGED if any(words in text for words in _NO_PROBABILITY) else Status.ERROR
-
-
-def heartbeat(path: Path) -> Callable[[], None]:
-    """A sign of life for the supervisor, at most once a second.
-
-    The file's time of change is set to the monotonic clock, one for all processes, which nobody puts forward or back.
-    """
-    path.touch()
-    last_ns = 0
-
-    def alive() -> None:
-        nonlocal last_ns
-        now_ns = time.monotonic_ns()
-        if now_ns - last_ns >= _HEARTBEAT_NS:
-            os.utime(path, ns=(now_ns, now_ns))
-            last_ns = now_ns
-
-    alive()
-    return alive
-
-
-def follow_parent_in_death() -> None:
-    """Ends this process group as soon as the supervisor's end of our standard input closes."""
-
-    def watch() -> None:
-        while os.read(0, 4096):
-            pass
-        os.killpg(os.getpgrp(), signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True, name="lifeline").start()
 
 
 def write_outcome(
@@ -165,6 +167,7 @@ def write_outcome(
         environment=describe_process() | environment,
         memory=memory,
         parity=recorder.parity,
+        process_peak_bytes=own_peak_rss_bytes(),
     )
     _write(folder / OUTCOME, json.dumps(to_plain(outcome), allow_nan=False).encode())
 
@@ -208,5 +211,5 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and np.isfinite(value) else None
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")

@@ -1,4 +1,4 @@
-"""Takes a folder for one sweep: a name nobody else has, a lock while it is written, and the link ``latest``."""
+"""Takes a folder for one sweep: a name, a lock while it is written, and the link ``latest``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from bench.errors import FolderInUse, UsageError
+from bench.errors import FolderInUse
 from bench.store.holder import Holder, locks_stay_here, read_holder, this_process, write_holder
 from bench.store.layout import SweepFolder
 from bench.store.writer import make_folder, storage_error, sync_folder
@@ -19,11 +19,9 @@ _PATIENCE_S = 0.1
 
 
 def new_folder(results: Path, name: str | None) -> SweepFolder:
-    """Makes the folder of a new sweep, named by the user or else by the time.
+    """The folder of a sweep, named by the user, who may have used the name before, or else by the time.
 
     Raises:
-        UsageError: the name already belongs to a sweep.
-        FolderInUse: to a sweep that is running.
         StorageError: it cannot be made.
     """
     path = results / (name or _time_name())
@@ -33,13 +31,6 @@ def new_folder(results: Path, name: str | None) -> SweepFolder:
         sync_folder(results)
     except OSError as error:
         raise storage_error(path, error) from error
-    if folder.sweep_json.exists():
-        with locked(folder):
-            raise UsageError(
-                f"sweep.name={name}: {path} already holds a sweep",
-                "what was measured is never overwritten",
-                "choose another name, or none",
-            )
     return folder
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from bench.cell import DataSpec
-from bench.store.layout import SweepFolder
+from bench.store.layout import SweepFolder, component
 from bench.store.writer import write_aside
 from bench.workload.data import Split
 
 
 def data_file(folder: SweepFolder, spec: DataSpec) -> Path | None:
     """Where a sweep keeps the arrays of stored data; None for data that workers generate."""
-    return None if spec.sha256 is None else folder.data / f"{spec.name}-{spec.sha256[:12]}.npz"
+    return None if spec.sha256 is None else folder.data / component(f"{spec.name}-{spec.sha256[:12]}.npz")
 
 
 def write_split(path: Path, split: Split) -> None:

@@ -19,8 +19,10 @@ from pydantic import TypeAdapter, ValidationError
 from bench.records import to_plain
 from bench.store import journal
 from bench.store.writer import write_json
+from bench.text import one_line
 
 _MOST_BYTES = 1 << 20
+_LONGEST = 300
 # Mount options and types of file systems that answer for this machine alone.
 _LOCAL_LOCKS = {"local_lock=all", "local_lock=flock", "localflock", "nolock", "nobrl"}
 _LOCAL_TYPES = ("9p", "fuse", "virtiofs")
@@ -49,7 +51,7 @@ class Holder:
 
     def __str__(self) -> str:
         where = "" if self.is_here else f" on {self.host}"
-        return _printable(f"process {self.pid}{where} since {self.since}: {shlex.join(self.command)}")
+        return one_line(f"process {self.pid}{where} since {self.since}: {shlex.join(self.command)}", _LONGEST)
 
 
 _HOLDER = TypeAdapter(Holder)
@@ -87,9 +89,3 @@ def locks_stay_here(path: Path) -> bool:
         return False
     mount = max(mounts, key=lambda part: len(part.mountpoint))
     return mount.fstype.startswith(_LOCAL_TYPES) or not _LOCAL_LOCKS.isdisjoint(mount.opts.split(","))
-
-
-def _printable(text: str) -> str:
-    """In one line, and short enough to read."""
-    plain = "".join(character if character.isprintable() else "?" for character in text)
-    return plain if len(plain) <= 300 else f"{plain[:299]}…"

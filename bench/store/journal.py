@@ -16,14 +16,16 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from bench.store.content import content_of
 from bench.store.layout import SweepFolder
 from bench.store.writer import storage_error, sync_folder, unreadable
 
 SWEEP_STARTED = "sweep_started"
 SWEEP_RESUMED = "sweep_resumed"
-ROUND_ADDED = "round_added"
+SWEEP_STOPPED = "sweep_stopped"
 RECORD_SET_ASIDE = "record_set_aside"
 SWEEP_FINISHED = "sweep_finished"
+ROUND_ADDED = "round_added"
 
 
 def append(folder: SweepFolder, event: str, **details: Any) -> None:
@@ -112,7 +114,7 @@ def events(folder: SweepFolder, *kinds: str) -> Iterator[dict[str, Any]]:
         StorageError: the journal cannot be read.
     """
     try:
-        lines = folder.journal.read_bytes().split(b"\n")
+        lines = content_of(folder.journal).split(b"\n")
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
@@ -133,29 +135,6 @@ def _event(line: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return event if isinstance(event, dict) and isinstance(event.get("event"), str) else None
-
-
-def elapsed_s(folder: SweepFolder) -> float | None:
-    """Seconds that a sweep was at work from its start to its end, by the journal, without the time it lay still.
-
-    None for a sweep that did not get there.
-
-    Raises:
-        StorageError: the journal cannot be read.
-    """
-    spans: list[list[datetime]] = []
-    kind = None
-    try:
-        for event in events(folder):
-            kind, at = event["event"], datetime.fromisoformat(event["at"])
-            if kind in (SWEEP_STARTED, SWEEP_RESUMED):
-                spans.append([at, at])
-            spans[-1][1] = at
-        if kind != SWEEP_FINISHED:
-            return None
-        return sum((ended - began).total_seconds() for began, ended in spans)
-    except (IndexError, ValueError, KeyError, TypeError):
-        return None
 
 
 def now() -> str:

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.errors import StorageError
+
 ASIDE = "aside"
 """In the folder of a run: numbered folders of its earlier records."""
+
+
+def component(name: str) -> str:
+    """A name of a record, as one part of a path: a sweep from elsewhere must not lead out of its folder.
+
+    Raises:
+        StorageError: it would.
+    """
+    if name in ("", ".", "..") or len(name.encode(errors="replace")) > 255 or set(name) & set("/\\\0"):
+        raise StorageError(
+            f"the record names '{name}', which is no name of a folder",
+            "what a sweep's records name lies inside its folder",
+            "the folder is damaged or was made to do harm: use a copy you trust",
+        )
+    return name
 
 
 @dataclass(frozen=True)
@@ -104,11 +122,21 @@ class SweepFolder:
 
     def run(self, cell_id: str, round_: int) -> RunFolder:
         """The folder of one run."""
-        return RunFolder(self.runs / cell_id / f"r{round_}")
+        return RunFolder(self.runs / component(cell_id) / f"r{round_}")
 
     def cell_cache(self, cell_id: str) -> Path:
         """Compiled programs of one cell: shared with no other, so its first run is cold, and one process writes."""
-        return self.cache / cell_id
+        return self.cache / component(cell_id)
+
+    def cell_folders(self) -> list[Path]:
+        """The folder of every cell that has runs, in no order."""
+        return list(self.runs.glob("*"))
+
+    def resume_command(self) -> str:
+        """What the user types, where they are, to go on with this sweep."""
+        here = Path.cwd()
+        path = self.path.relative_to(here) if self.path.is_relative_to(here) else self.path
+        return f"bench sweep --resume {shlex.quote(str(path))}"
 
     def run_folders(self) -> list[RunFolder]:
         """Every run folder there is, in a fixed order."""

@@ -14,47 +14,23 @@ from bench.records import SCHEMA_VERSION
 
 FIRST_WITH_CHECKSUM: Final = 4
 
-_LARGEST: Final = 2**63 - 1
-
 Plain = dict[str, Any]
 
 
 def lifted_result(plain: Plain) -> Plain:
-    """A record of a run as today's version has it.
-
-    Raises:
-        ValueError: what an earlier version could not have written.
-    """
+    """A record of a run as today's version has it."""
     return _lifted(plain, _RESULT_STEPS)
 
 
 def lifted_sweep(plain: Plain) -> Plain:
-    """The record of a sweep as today's version has it.
-
-    Raises:
-        ValueError: what an earlier version could not have written.
-    """
+    """The record of a sweep as today's version has it."""
     return _lifted(plain, _SWEEP_STEPS)
 
 
 def _lifted(plain: Plain, steps: Mapping[int, Callable[[Plain], Plain]]) -> Plain:
-    version = plain["schema_version"]
-    if version < FIRST_WITH_CHECKSUM:
-        _refuse_huge(plain)
-    for step in range(version, SCHEMA_VERSION):
+    for step in range(plain["schema_version"], SCHEMA_VERSION):
         plain = steps[step](plain)
     return plain
-
-
-def _refuse_huge(value: Any) -> None:
-    """No checksum vouches for these records, and no table holds such numbers."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list):
-        for item in value:
-            _refuse_huge(item)
-    elif isinstance(value, int) and abs(value) > _LARGEST:
-        raise ValueError("it holds a whole number of more than 64 bits")
 
 
 def _result_1_to_2(plain: Plain) -> Plain:

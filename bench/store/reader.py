@@ -8,18 +8,20 @@ earlier versions are lifted to today's (``bench.store.migration``).
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from bench.cell import Cell
+from bench.cell import Cell, flattened
 from bench.errors import StorageError, UsageError
-from bench.records import MOST_ROUNDS, SCHEMA_VERSION, PlannedCell, RunResult, Status, SweepRecord
+from bench.records import MOST_ROUNDS, SCHEMA_VERSION, PlannedCell, RunResult, Status, SweepRecord, to_plain
 from bench.store import journal
+from bench.store.content import content_of
 from bench.store.layout import RunFolder, SweepFolder
 from bench.store.migration import FIRST_WITH_CHECKSUM, lifted_result, lifted_sweep
 from bench.store.sealing import CHECKSUM, checksum, opened
@@ -31,6 +33,7 @@ _ROUND_FOLDER = re.compile(r"r(0|[1-9][0-9]{0,8})")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 
 _ALTERED = "its checksum does not match: it was altered after it was written"
+_LONG_NUMBER = re.compile(rb"[0-9]{19}")
 
 Record = TypeVar("Record", SweepRecord, RunResult)
 
@@ -62,6 +65,7 @@ def read_sweep(folder: SweepFolder) -> SweepRecord:
         UsageError: the folder holds no sweep, or one written by a newer version.
         StorageError: ``sweep.json`` cannot be read or is damaged, or the journal cannot be read.
     """
+    _refuse_links(folder)
     try:
         return _with_added_rounds(_consistent(_parse(_SWEEP, folder.sweep_json)), folder)
     except FileNotFoundError as error:
@@ -92,6 +96,17 @@ def _consistent(plan: SweepRecord) -> SweepRecord:
     return plan
 
 
+def _refuse_links(folder: SweepFolder) -> None:
+    """Of a sweep from elsewhere: what is written into a linked folder is written outside."""
+    for path in (folder.runs, folder.tables, folder.figures, folder.data, folder.cache, *folder.cell_folders()):
+        if path.is_symlink():
+            raise StorageError(
+                f"{path} is a link",
+                "a sweep's folder holds what it measured, and links lead out of it",
+                "put the folder itself in the link's place",
+            )
+
+
 def _with_added_rounds(planned: SweepRecord, folder: SweepFolder) -> SweepRecord:
     """A round whose announcement was lost is there without cells, so that later ones keep their numbers."""
     first, known = len(planned.rounds), {cell.id for cell in planned.cells}
@@ -105,7 +120,7 @@ def _with_added_rounds(planned: SweepRecord, folder: SweepFolder) -> SweepRecord
 
 
 def read_cell(planned: PlannedCell) -> Cell:
-    """The cell in a plan, its types and the sizes that others are divided by checked.
+    """The cell in a plan, its types checked.
 
     Raises:
         StorageError: the plan does not describe a cell.
@@ -114,8 +129,8 @@ def read_cell(planned: PlannedCell) -> Cell:
         cell = _CELL.validate_json(json.dumps(planned.cell), strict=True)
     except ValidationError as error:
         raise _no_cell(planned, first_error(error)) from error
-    if not 1 <= cell.batch_size <= cell.data.n_train:
-        raise _no_cell(planned, f"batch_size is {cell.batch_size} of {cell.data.n_train} rows")
+    if (objection := _objection(cell)) is not None:
+        raise _no_cell(planned, objection)
     return cell
 
 
@@ -125,6 +140,40 @@ def _no_cell(planned: PlannedCell, why: str) -> StorageError:
         "every cell of the plan has the fields of bench.cell.Cell",
         "restore the file from a copy, or run the sweep again",
     )
+
+
+_WORDS = {
+    "network.dtype": ("float32", "float64"),
+    "optimizer.name": ("sgd", "momentum", "adam"),
+    "lr_policy.name": ("constant", "linear", "sqrt"),
+}
+_COUNTS = (
+    "batch_size",
+    "data.n_train",
+    "data.features",
+    "network.hidden",
+    "budget.epochs",
+    "lr_policy.base_batch_size",
+)
+_LARGEST_COUNT = 2**53
+_RATES = ("optimizer.lr",)
+
+
+def _objection(cell: Cell) -> str | None:
+    """What nothing could be computed from; names that are only shown may be anything."""
+    plain = flattened(cell.to_plain())
+    for name, words in _WORDS.items():
+        if plain[name] not in words:
+            return f"{name} is {plain[name]!r}, not one of {', '.join(words)}"
+    for name in _COUNTS:
+        if not 1 <= plain[name] <= _LARGEST_COUNT:
+            return f"{name} is {plain[name]}, not a count of at least 1"
+    if not 0 <= cell.data.n_val <= _LARGEST_COUNT:
+        return f"data.n_val is {cell.data.n_val}, not a count"
+    for name in _RATES:
+        if not (math.isfinite(plain[name]) and plain[name] > 0):
+            return f"{name} is {plain[name]}, not a finite number above 0"
+    return None
 
 
 def read_results(folder: SweepFolder) -> list[RunResult]:
@@ -196,13 +245,16 @@ def _parse(kind: _Kind[Record], path: Path) -> Record:
         _compare_checksum(plain, version)
         if version < SCHEMA_VERSION:
             content = json.dumps(kind.lifted(plain), allow_nan=False).encode()
-        return kind.adapter.validate_json(content, strict=True)
+        record = kind.adapter.validate_json(content, strict=True)
     except ValidationError as error:
         raise DamagedRecordError(first_error(error)) from error
     except ValueError as error:
         raise DamagedRecordError(str(error)) from error
     except RecursionError as error:
         raise DamagedRecordError("it is nested too deeply") from error
+    if _LONG_NUMBER.search(content) and (where := next(_beyond_64_bits(to_plain(record)), None)):
+        raise DamagedRecordError(f"{where}: a whole number beyond 64 bits")
+    return record
 
 
 def _version(plain: dict[str, Any], path: Path) -> int:
@@ -237,9 +289,18 @@ def _altered(path: Path) -> bool:
         return True
 
 
+def _beyond_64_bits(plain: Any, where: str = "") -> Iterator[str]:
+    """Where there are whole numbers that no table could hold."""
+    if isinstance(plain, dict | list):
+        for name, value in plain.items() if isinstance(plain, dict) else enumerate(plain):
+            yield from _beyond_64_bits(value, f"{where}.{name}" if where else str(name))
+    elif isinstance(plain, int) and not -(2**63) <= plain < 2**63:
+        yield where
+
+
 def _bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return content_of(path)
     except (FileNotFoundError, NotADirectoryError):
         raise
     except OSError as error:

@@ -162,13 +162,32 @@ def sync_folder(path: Path) -> None:
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:
-    """The user's words for a failed write."""
+    """The user's words for a failed write, with the command that goes on with a sweep that had begun."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     return StorageError(
         f"cannot write {path}: {error.strerror or error}",
         "every record must reach the disk before the sweep goes on",
-        "free some space and run again" if full else "choose a folder you may write to with sweep.dir=PATH",
+        way_on(path, "free some space" if full else "make it writable"),
     )
+
+
+def way_on(path: Path, remedy: str) -> str:
+    """The next step: the remedy, and then, where the path lies in a sweep that has begun, what finishes that one."""
+    sweep = _sweep_of(path)
+    if sweep is None:
+        return f"{remedy} and run again, or choose another folder with sweep.dir=PATH"
+    return f"{remedy}; nothing that was recorded is lost, go on with: {sweep.resume_command()}"
+
+
+def _sweep_of(path: Path) -> SweepFolder | None:
+    return next((SweepFolder(folder) for folder in (path, *path.parents) if _holds_sweep(folder)), None)
+
+
+def _holds_sweep(folder: Path) -> bool:
+    try:
+        return SweepFolder(folder).sweep_json.is_file()
+    except OSError:  # a disk that cannot be written may not be readable either
+        return False
 
 
 def unreadable(path: Path, error: OSError) -> StorageError:

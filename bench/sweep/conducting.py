@@ -1,48 +1,71 @@
 """One sweep from its first folder to its report, whoever launches its runs.
 
 ``conduct`` claims the folder, writes ``sweep.json``, data and the rows of what cannot run here, has every round
-launched, and builds the report. ``run_job`` is one of its runs: it needs the folder alone, so any launcher can call it.
+launched, and builds the report; ``resume`` does the same for a sweep that has its folder, and launches only what has no
+record. ``run_job`` is one of its runs: it needs the folder alone, so any launcher can call it.
 """
 
 from __future__ import annotations
 
 import shutil
-import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
+from rich.text import Text
 
 from bench.cell import Cell
-from bench.errors import RequiredMissing
+from bench.errors import RequiredMissing, StorageError
 from bench.plan.plan import Plan, names_of
+from bench.plan.space import bytes_needed, bytes_of_run
 from bench.records import PlannedCell, RunResult, Status, SweepRecord
 from bench.run.progress import Progress
-from bench.run.supervisor import close_templates, record_unavailable, run_cell
+from bench.run.supervisor import close_templates, record_skipped, record_unavailable, run_cell
 from bench.store import journal
 from bench.store.claim import link_latest, locked, new_folder
 from bench.store.data import data_file
 from bench.store.layout import SweepFolder
 from bench.store.reader import read_result, read_sweep
+from bench.store.sessions import is_finished, last_resumed, planned_rounds
+from bench.store.space import require_space
 from bench.store.writer import write_sweep
+from bench.sweep.leaving import Leaving, Left, one_run
 from bench.sweep.record import store_data, sweep_record
+from bench.sweep.resuming import code_of, plan_of, reopen, unfinished_like, with_patience
 from bench.sweep.rounds import Rounds
 from bench.sweep.show import make_console
+from bench.sweep.skipping import skipped_after_oom
 
 RUNS_FAILED = 3
-TERMINATED = 143
 
-Launch = Callable[[SweepFolder, int, Sequence[str]], list[Status]]
-"""Runs the given cells of a round, in their order, and returns how each ended."""
+Launch = Callable[[SweepFolder, int, Mapping[int, str]], list[Status]]
+"""Runs the given cells of a round, by their places in its order, and returns how each ended."""
 
 Show = Callable[[SweepFolder, Console], None]
 
 
+@dataclass(frozen=True)
+class Resumption:
+    """A sweep that has a folder, to be gone on with.
+
+    Attributes:
+        folder: the sweep's.
+        retry: how runs ended that are to be done again.
+        asked: a plan that must be the sweep's own; None asks for whatever was planned.
+        budget_s: seconds after which this call begins no further run; None is no bound.
+    """
+
+    folder: SweepFolder
+    retry: Collection[str] = ()
+    asked: Plan | None = None
+    budget_s: float | None = None
+
+
 def conduct(plan: Plan, launch: Launch, *, overrides: Sequence[str], show: Show | None = None) -> int:
-    """Runs a whole sweep and returns its exit code.
+    """Runs a whole sweep and returns its exit code; one that has the name already, or was cut short, is gone on with.
 
     Args:
         plan: what to run.
@@ -51,76 +74,207 @@ def conduct(plan: Plan, launch: Launch, *, overrides: Sequence[str], show: Show 
         show: prints the end; the summary of a sweep unless given.
 
     Raises:
+        UsageError: the name belongs to a sweep with another plan, or from another machine.
         RequiredMissing: something required turned out not to be there while running.
         StorageError: results cannot be written.
         FolderInUse: somebody else writes to the folder.
+        Left: the sweep was left before its end.
     """
     config = plan.config.sweep
-    folder = new_folder(Path(config.dir).resolve(), config.name)
+    results = Path(config.dir).resolve()
+    folder = _folder_of(plan, results)
     console = make_console()
-    with locked(folder), _terminable():
-        record = _prepare(plan, folder, overrides, console)
-        try:
-            statuses = _run_rounds(plan, folder, record, launch)
-            # Of no use to a sweep that has finished. One that was interrupted keeps them, to go on from.
-            shutil.rmtree(folder.cache, ignore_errors=True)
-        finally:
-            # Also after Ctrl-C: what was measured is kept, and its report is what the user gets for it.
-            close_templates()
-            if _anything_ran(folder):
-                _report(folder, console, show or _summary)
+    with _held(folder, config.budget_s):
+        if folder.sweep_json.exists():
+            resumption = Resumption(folder, config.retry, plan, config.budget_s)
+            plan, record = _reopen(resumption, overrides, console)
+        else:
+            record = _prepare(plan, folder, overrides)
+        return _conduct(plan, folder, record, launch, show or _summary, console)
+
+
+def _folder_of(plan: Plan, results: Path) -> SweepFolder:
+    """The sweep's folder: that of its name, else of the same sweep where it was cut short, else a new one."""
+    name = plan.config.sweep.name
+    begun = unfinished_like(results, plan) if name is None else SweepFolder(results / name)
+    if begun is not None and begun.sweep_json.exists():
+        return begun
+    require_space(results, bytes_needed(plan))
+    return new_folder(results, name)
+
+
+def resume(resumption: Resumption, launch: Launch, *, overrides: Sequence[str]) -> int:
+    """Runs what a sweep has no record of, and returns the exit code of the whole.
+
+    Raises:
+        UsageError: there is no such sweep, or it would not be the one that was begun.
+        RequiredMissing: as ``conduct``.
+        StorageError: as ``conduct``.
+        FolderInUse: as ``conduct``.
+        Left: as ``conduct``.
+    """
+    read_sweep(resumption.folder)  # that there is one, before a lock is written
+    console = make_console()
+    with _held(resumption.folder, resumption.budget_s):
+        plan, record = _reopen(resumption, overrides, console)
+        return _conduct(plan, resumption.folder, record, launch, _summary, console)
+
+
+def _reopen(resumption: Resumption, overrides: Sequence[str], console: Console) -> tuple[Plan, SweepRecord]:
+    """The plan and the record of a sweep that has its folder, ready to go on."""
+    folder = resumption.folder
+    record = read_sweep(folder)
+    plan = plan_of(record)
+    aside = reopen(folder, record, asked=resumption.asked, retry=resumption.retry, overrides=overrides)
+    _planned_cells.cache_clear()
+    finished = _finished(folder, record)
+    require_space(folder.path, bytes_needed(plan, finished))
+    again = ", ".join(f"{count} {word}" for word, count in sorted(aside.items()))
+    told = f"resuming {folder.name}: {len(finished)} of {plan.total_runs} runs have their record"
+    console.print(Text(f"{told}; set aside, to be run again: {again}" if again else told))
+    if code := code_of(record):
+        console.print(Text(f"Not surely the same code: {code}", style="yellow"))
+    return plan, record
+
+
+def _conduct(plan: Plan, folder: SweepFolder, record: SweepRecord, launch: Launch, show: Show, console: Console) -> int:
+    """Every round, then the report; the lock is held and the signals are watched."""
+    if reason := link_latest(folder):
+        console.print(reason, style="yellow", highlight=False)
+    with _reported(folder, console, show):
+        statuses = _run_rounds(plan, folder, record, launch)
+        # Of no use to a sweep that has finished. One that was left early keeps them, to go on from.
+        shutil.rmtree(folder.cache, ignore_errors=True)
     _check_required_ran(plan, statuses)
     return RUNS_FAILED if any(status.failed for ended in statuses for status in ended.values()) else 0
+
+
+@contextmanager
+def _held(folder: SweepFolder, budget_s: float | None) -> Iterator[None]:
+    """The folder is ours and the signals are watched; whoever leaves it is told how to go on."""
+    with locked(folder), Leaving(budget_s):
+        try:
+            yield
+        except Left as left:
+            if left.resume is None and folder.sweep_json.exists():
+                _tell_of(left, folder)
+            raise
+
+
+def _tell_of(left: Left, folder: SweepFolder) -> None:
+    """Tells the journal that the sweep is left, and the user how to go on; a signal may come when all has been run."""
+    left.resume = folder.resume_command()
+    if not is_finished(folder):
+        journal.append(folder, journal.SWEEP_STOPPED, why=left.why.label)
+
+
+@contextmanager
+def _reported(folder: SweepFolder, console: Console, show: Show) -> Iterator[None]:
+    """However the rounds end, templates do, and what was measured has its report: it is what the user gets for it."""
+    try:
+        try:
+            yield
+        finally:
+            close_templates()
+    except Left as left:
+        _tell_of(left, folder)
+        if not left.at_once and _anything_ran(folder):
+            _report(folder, console, show)
+        raise
+    except StorageError:
+        raise  # a report could not be written either
+    except BaseException:
+        if _anything_ran(folder):
+            _report(folder, console, show)
+        raise
+    if _anything_ran(folder):
+        _report(folder, console, show)
 
 
 def run_job(folder: SweepFolder, cell_id: str, *, round_: int, order: int) -> RunResult:
     """One run of a sweep; a run that has its record already is not repeated.
 
     Raises:
-        StorageError: the record cannot be written.
+        StorageError: the record cannot be written, or will not fit on the disk.
+        Left: the sweep is to be left.
     """
-    done = read_result(folder.run(cell_id, round_))
+    run_folder = folder.run(cell_id, round_)
+    done = read_result(run_folder)
     if done is not None:
         return done
-    planned = _planned_cells(folder)[cell_id]
-    cell = Cell.from_plain(planned.cell)
-    return run_cell(
-        folder,
-        cell,
-        round_=round_,
-        order_in_round=order,
-        target_loss=planned.target_loss,
-        data_file=data_file(folder, cell.data),
-    )
+    with one_run():
+        _check_there(folder)
+        planned, cells = _planned_cells(folder)
+        cell = cells[cell_id]
+        require_space(folder.path, bytes_of_run(cell))
+        if reason := skipped_after_oom(folder, cell, cells):
+            return record_skipped(folder, planned[cell_id], round_, order, reason)
+        return run_cell(
+            folder,
+            cell,
+            round_=round_,
+            order_in_round=order,
+            target_loss=planned[cell_id].target_loss,
+            data_file=data_file(folder, cell.data),
+        )
+
+
+def _check_there(folder: SweepFolder) -> None:
+    """A folder that somebody has removed meanwhile is not made anew by its next run."""
+    if not folder.sweep_json.exists():
+        raise StorageError(
+            f"{folder.sweep_json} is gone",
+            "a sweep's folder is left alone while it is written",
+            "run the sweep again; what was measured went with the folder",
+        )
 
 
 @lru_cache(maxsize=2)
-def _planned_cells(folder: SweepFolder) -> dict[str, PlannedCell]:
-    return {planned.id: planned for planned in read_sweep(folder).cells}
+def _planned_cells(folder: SweepFolder) -> tuple[dict[str, PlannedCell], dict[str, Cell]]:
+    """The cells of a sweep by id, as planned and as they are waited for."""
+    planned, waits = {planned.id: planned for planned in read_sweep(folder).cells}, last_resumed(folder)
+    return planned, {id_: with_patience(Cell.from_plain(one.cell), waits) for id_, one in planned.items()}
 
 
-def _prepare(plan: Plan, folder: SweepFolder, overrides: Sequence[str], console: Console) -> SweepRecord:
+def _prepare(plan: Plan, folder: SweepFolder, overrides: Sequence[str]) -> SweepRecord:
     store_data(plan, folder)
     record = sweep_record(plan, folder, overrides)
     write_sweep(folder, record)
-    journal.append(folder, "sweep_started", total_runs=plan.total_runs, cells=len(plan.runs))
-    if reason := link_latest(folder):
-        console.print(reason, style="yellow", highlight=False)
+    journal.append(folder, journal.SWEEP_STARTED, total_runs=plan.total_runs, cells=len(plan.runs))
     return record
+
+
+def _finished(folder: SweepFolder, record: SweepRecord) -> set[tuple[str, int]]:
+    """The planned runs that have their record, by cell id and round."""
+    return {
+        (cell_id, round_)
+        for round_, cell_ids in enumerate(record.rounds)
+        for cell_id in cell_ids
+        if folder.run(cell_id, round_).result.exists()
+    }
 
 
 def _run_rounds(plan: Plan, folder: SweepFolder, record: SweepRecord, launch: Launch) -> list[dict[str, Status]]:
     """For every round how each of its cells ended."""
     statuses: list[dict[str, Status]] = []
-    with Progress(folder, plan.total_runs):
+    with Progress(folder, sum(map(len, planned_rounds(folder, record)))):
         for planned in record.cells:
-            if planned.unavailable_reason is not None:
+            if planned.unavailable_reason is not None and read_result(folder.run(planned.id, 0)) is None:
                 record_unavailable(folder, planned)
         rounds = Rounds(plan, folder, record.cells)
         for round_, cell_ids in rounds:
-            statuses.append(dict(zip(cell_ids, launch(folder, round_, cell_ids), strict=True)))
+            statuses.append(_run_round(folder, round_, cell_ids, launch))
     journal.append(folder, journal.SWEEP_FINISHED, stopped=rounds.stopped)
     return statuses
+
+
+def _run_round(folder: SweepFolder, round_: int, cell_ids: Sequence[str], launch: Launch) -> dict[str, Status]:
+    """How each cell of a round ended, those that have their record already as it says."""
+    done = {cell_id: read_result(folder.run(cell_id, round_)) for cell_id in cell_ids}
+    ended = {cell_id: result.status for cell_id, result in done.items() if result is not None}
+    places = {order: cell_id for order, cell_id in enumerate(cell_ids) if cell_id not in ended}
+    launched = launch(folder, round_, places) if places else []
+    return ended | dict(zip(places.values(), launched, strict=True))
 
 
 def _anything_ran(folder: SweepFolder) -> bool:
@@ -151,17 +305,3 @@ def _check_required_ran(plan: Plan, statuses: Sequence[dict[str, Status]]) -> No
                 f"{name} is required but could not be used: see the runs' reasons in the report",
                 "sweep.require lists what must be there",
             )
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM leaves like Ctrl-C does: through every ``finally``, with an exit code of its own."""
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(TERMINATED)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

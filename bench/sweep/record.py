@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import bench
-from bench.plan.datasets import stored_split
+from bench.plan.datasets import planned_split
 from bench.plan.machine import git_state, machine, software
 from bench.plan.plan import Plan
 from bench.records import PlannedCell, SweepRecord
@@ -63,7 +63,7 @@ def store_data(plan: Plan, folder: SweepFolder) -> None:
     for run in plan.runs:
         path = data_file(folder, run.cell.data)
         if path is not None and not path.exists():
-            write_split(path, stored_split(run.data, run.cell.seed))
+            write_split(path, planned_split(run.cell.data, run.data, run.cell.seed))
 
 
 def _targets(plan: Plan, folder: SweepFolder) -> dict[Any, Target]:

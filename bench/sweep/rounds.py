@@ -17,6 +17,7 @@ from bench.plan.rounds import Stopped, Stopping, shuffled_round
 from bench.records import PlannedCell
 from bench.store import journal
 from bench.store.layout import SweepFolder
+from bench.store.sessions import calls_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +35,7 @@ class Rounds:
         plan: the sweep's.
         folder: its folder.
         cells: the cells of its record.
-        clock: seconds; the budget counts from where the rounds are first asked for.
+        clock: seconds; the budget counts from where the rounds are first asked for, and what earlier calls took.
         stopped: why there is no further round, once that is so.
     """
 
@@ -46,12 +47,12 @@ class Rounds:
 
     def __iter__(self) -> Iterator[tuple[int, list[str]]]:
         """Number and order of every round; each has been run when the next one is asked for."""
-        began_s = self.clock()
+        began_s = self.clock() - sum(call.seconds for call in calls_of(self.folder)[:-1])
         last: _LastRound | None = None
         for round_, cell_ids in enumerate(self.plan.rounds):
-            round_began_s = self.clock()
+            anew, round_began_s = self._is_new(round_, cell_ids), self.clock()
             yield round_, cell_ids
-            last = _LastRound(round_, cell_ids, self.clock() - round_began_s)
+            last = _LastRound(round_, cell_ids, self.clock() - round_began_s if anew else None)
         while last is not None and self.plan.stopping is not None:
             added = self._added(self.plan.stopping, last, began_s)
             if added is None:
@@ -59,6 +60,10 @@ class Rounds:
             round_began_s = self.clock()
             yield last.number + 1, added
             last = _LastRound(last.number + 1, added, self.clock() - round_began_s)
+
+    def _is_new(self, round_: int, cell_ids: Sequence[str]) -> bool:
+        """Whether no earlier call has run any of a round."""
+        return not any(self.folder.run(cell_id, round_).result.exists() for cell_id in cell_ids)
 
     def _added(self, stopping: Stopping, last: _LastRound, began_s: float) -> list[str] | None:
         """The order of the next round, announced; None where there is to be none, and ``stopped`` says why."""
@@ -87,16 +92,18 @@ class Rounds:
 
 @dataclass(frozen=True)
 class _LastRound:
-    """The round that has just been run, and how long it took."""
+    """The round that has just been run, and how long it took; None where an earlier call ran some of it."""
 
     number: int
     cell_ids: list[str]
-    seconds: float
+    seconds: float | None
 
     def expected_s(self, cell_ids: list[str], runs: pd.DataFrame) -> float:
         """How long a round of other cells would take: as this one, in the proportion of the cells' own last runs."""
         walls_s = runs.dropna(subset="wall_s").groupby("cell_id")["wall_s"].last()
         theirs_s, ours_s = (walls_s.reindex(ids).fillna(walls_s.mean()).sum() for ids in (cell_ids, self.cell_ids))
+        if self.seconds is None:
+            return float(theirs_s)
         share = theirs_s / ours_s if ours_s > 0 else len(cell_ids) / len(self.cell_ids)
         return float(self.seconds * share)
 

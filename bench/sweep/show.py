@@ -5,28 +5,42 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from pathlib import Path
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from bench.cell import Cell
+from bench.errors import StorageError
 from bench.plan.estimate import estimate_s
 from bench.plan.plan import Plan, PlannedRun
 from bench.plan.rounds import Stopping, shuffled_rounds
+from bench.plan.space import bytes_needed
 from bench.records import RunResult
 from bench.store.layout import SweepFolder
 from bench.store.reader import read_results, read_sweep
+from bench.store.space import free_bytes, nearest_existing, size_text
+from bench.text import for_terminal
 
 # Wide enough for a reason on one line where there is no terminal to ask.
 PLAIN_WIDTH = 160
 
 
 class _PatientConsole(Console):
-    """A console whose reader may leave, as ``head`` does: what it shows is lost then, what it tells of goes on."""
+    """A console whose reader may leave, as ``head`` does: what it shows is lost then, what it tells of goes on.
+
+    Reasons and names are foreign, and a terminal obeys what they may hold: what has no sign of its own is spelled out.
+    """
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The segments of something to print, their text fit for a terminal."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=for_terminal(segment.text))
 
     def on_broken_pipe(self) -> None:
         """Instead of leaving with 1, which would say that there is a bug."""
@@ -55,6 +69,7 @@ def show_plan(plan: Plan, console: Console | None = None, *, estimate: Callable[
     if plan.rounds:
         console.print(Text(f"Estimated time: {_estimated(plan, estimate)} (an estimate from a short calibration; "
                            "half or twice as long is possible). Nothing was run."))  # fmt: skip
+        console.print(Text(_room(plan)), soft_wrap=True)
 
 
 def show_run(folder: SweepFolder, console: Console) -> None:
@@ -153,9 +168,29 @@ def _estimated(plan: Plan, estimate: Callable[[Plan], float]) -> str:
 
 def _longest_s(plan: Plan, estimate: Callable[[Plan], float]) -> float | None:
     """The time of as many rounds of all cells as there may be; None where their number has no bound."""
+    longest = _longest(plan)
+    return None if longest is None else estimate(longest)
+
+
+def _longest(plan: Plan) -> Plan | None:
+    """The plan with as many rounds of all cells as there may be; None where their number has no bound."""
     if plan.stopping is None or plan.stopping.max_rounds is None:
         return None
-    return estimate(replace(plan, rounds=shuffled_rounds(plan.rounds[0], plan.stopping.max_rounds, plan.seed)))
+    return replace(plan, rounds=shuffled_rounds(plan.rounds[0], plan.stopping.max_rounds, plan.seed))
+
+
+def _room(plan: Plan) -> str:
+    """What the sweep needs on the disk while it runs, and what is free there."""
+    least, longest = bytes_needed(plan), _longest(plan)
+    most = least if longest is None else max(least, bytes_needed(longest))
+    needed = size_text(least) if size_text(most) == size_text(least) else f"{size_text(least)} to {size_text(most)}"
+    where = nearest_existing(Path(plan.config.sweep.dir))
+    try:
+        free = free_bytes(where)
+    except StorageError as error:
+        return f"Disk space: about {needed} while it runs; {error.thing}."
+    little = "" if free >= least else ": too little, free some or choose another folder with sweep.dir=PATH"
+    return f"Disk space: about {needed} while it runs, {size_text(free)} are free in {where}{little}."
 
 
 def _count(number: int, noun: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
@@ -15,7 +16,8 @@ from bench.plan.grid import expand_grid
 from bench.plan.plan import make_plan
 from bench.records import Status
 from bench.store.layout import SweepFolder
-from bench.sweep import conduct, show_plan
+from bench.store.reader import read_sweep
+from bench.sweep import Launch, Resumption, conduct, resume, show_plan
 
 
 def sweep(
@@ -30,13 +32,45 @@ def sweep(
     Raises:
         SystemExit: the sweep's exit code is not 0.
     """
-    plan = make_plan(expand_grid(context.config_loader, config, params, arguments), with_controls=True)
+    rounds = _Rounds(context, task_function, config)
+    if code := _run(context.config_loader, config, params, arguments, rounds.launch):
+        raise SystemExit(code)
+
+
+def _run(
+    loader: ConfigLoader, config: DictConfig, params: Mapping[str, str], arguments: Sequence[str], launch: Launch
+) -> int:
+    """Plans, or goes on with what was planned before."""
+    settings, grid = _parted(arguments)
+    resumption = _resumption(loader, config, params, settings, grid)
+    if resumption is not None:
+        return resume(resumption, launch, overrides=list(arguments))
+    plan = make_plan(expand_grid(loader, config, params, arguments), with_controls=True)
     if plan.config.sweep.dry_run:
         show_plan(plan)
-        return
-    rounds = _Rounds(context, task_function, config)
-    if code := conduct(plan, rounds.launch, overrides=list(arguments)):
-        raise SystemExit(code)
+        return 0
+    return conduct(plan, launch, overrides=list(arguments))
+
+
+def _resumption(
+    loader: ConfigLoader, config: DictConfig, params: Mapping[str, str], settings: Sequence[str], grid: Sequence[str]
+) -> Resumption | None:
+    """The sweep to go on with; settings of the grid that are given as well come on top of those it was begun with."""
+    asked = expand_grid(loader, config, {}, settings)[0].sweep
+    if asked.resume is None:
+        return None
+    folder = SweepFolder(Path(asked.resume).resolve())
+    begun = _parted(read_sweep(folder).overrides)
+    if not any(line.startswith("sweep.budget_s=") for line in settings):
+        asked = expand_grid(loader, config, {}, [*begun[0], *settings])[0].sweep
+    plan = make_plan(expand_grid(loader, config, params, [*begun[1], *grid]), with_controls=True) if grid else None
+    return Resumption(folder, asked.retry, plan, asked.budget_s)
+
+
+def _parted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Settings of the sweep itself, and those of what it runs."""
+    of_sweep = [line for line in arguments if line.startswith("sweep.")]
+    return of_sweep, [line for line in arguments if line not in of_sweep]
 
 
 class _Rounds:
@@ -49,9 +83,9 @@ class _Rounds:
         self._config = config
         self._launcher: Launcher | None = None
 
-    def launch(self, folder: SweepFolder, round_: int, cell_ids: Sequence[str]) -> list[Status]:
-        """Runs one round; returns how each of its cells ended."""
-        batch = [_job_overrides(folder, round_, order, cell_id) for order, cell_id in enumerate(cell_ids)]
+    def launch(self, folder: SweepFolder, round_: int, places: Mapping[int, str]) -> list[Status]:
+        """Runs one round, or what is left of it; returns how each of its cells ended."""
+        batch = [_job_overrides(folder, round_, order, cell_id) for order, cell_id in places.items()]
         self._launcher = self._launcher or self._make_launcher(folder)
         returned = self._launcher.launch(batch, initial_job_idx=self._launched)
         self._launched += len(batch)

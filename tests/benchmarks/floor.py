@@ -146,6 +146,10 @@ class Floor(Engine):
         """One epoch: the program has no first step of its own, but its memory has a first touch."""
         self._train(np.arange(self.cell.data.n_train, dtype=np.int64))
 
+    def homes(self) -> frozenset[str]:
+        """The host's memory."""
+        return frozenset({"cpu"})
+
     def reset(self, weights: Weights) -> None:
         """The given weights in the program's layout, and moments of 0."""
         for vector in (self._weights, self._gradients, self._first, self._second):

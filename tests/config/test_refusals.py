@@ -8,7 +8,7 @@ from bench import app
 
 # The arguments, and what the message must say.
 WRONG = [
-    ("batch_size=0", "batch_size must be a whole number of at least 1, or 'full'"),
+    ("batch_size=0", "batch_size must be a whole number from 1 to 10,000,000, or 'full'"),
     ("batch_size=-5", "batch_size must be"),
     ("batch_size=1.5", "batch_size must be"),
     ("batch_size=nan", "batch_size must be"),
@@ -44,6 +44,27 @@ WRONG = [
     ("-m protocol.rounds=1,2", "protocol.rounds: cannot be swept"),
     ("-m sweep.require=[gpu] device=cpu", "no cell of this grid is 'gpu'"),
     ("--run --multirun", "Only one of --run, --multirun"),
+    ("batch_size=1_0_0_0_0_0_0_0_0_0_0_0", "batch_size must be"),
+    ("optimizer.lr=1e400", "optimizer.lr must be"),
+    ("optimizer.lr=-0", "optimizer.lr must be"),
+    ("+data._target_=os.system", "data._target_: not allowed"),
+    ("+optimizer={_target_:os.system,command:id}", "not allowed"),
+    ("data.path={_target_:os.system}", "not allowed"),
+    ("hydra.run.dir=elsewhere", "hydra.run.dir=elsewhere: not allowed"),
+    ("hydra.run.dir=${oc.env:HOME}", "hydra.run.dir=${oc.env:HOME}: not allowed"),
+    ("-m hydra.sweep.dir=../..", "hydra.sweep.dir=../..: not allowed"),
+    ("-m hydra.sweep.subdir=../..", "hydra.sweep.subdir=../..: not allowed"),
+    ("hydra.output_subdir=.hydra", "hydra.output_subdir=.hydra: not allowed"),
+    ("hydra.job.chdir=true", "hydra.job.chdir=True: not allowed"),
+    ("+hydra.job.env_set.LD_PRELOAD=evil.so", "hydra.job.env_set: not allowed"),
+    ("+hydra.callbacks.x._target_=builtins.print", "hydra.callbacks: not allowed"),
+    ("-m hydra.launcher._target_=builtins.print", "hydra.launcher._target_=builtins.print: not allowed"),
+    ("-m +hydra.launcher.x._target_=builtins.print", "hydra.launcher.x._target_=builtins.print: not allowed"),
+    ("-m hydra.sweeper._target_=builtins.print", "hydra.sweeper._target_=builtins.print: not allowed"),
+    ("-m hydra/sweeper=basic", "BasicSweeper: not allowed"),
+    ("hydra/job_logging=default", "hydra.job_logging.handlers.file.class=logging.FileHandler: not allowed"),
+    ("--experimental-rerun=evil.pickle", "--experimental-rerun: not done here"),
+    ("--config-path=elsewhere", "not found"),
 ]
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from bench.cell import Cell
 from bench.engines import catalogue
 from bench.engines.base import Engine, Setup
 from bench.errors import Unavailable
+from bench.run.measure import make_sure_where_it_trains
 from bench.workload.network import Weights
 from bench.workload.schedule import epoch_order
 from tests.contract.case import ROWS, Kind, row_losses, split, start_weights, train
@@ -108,6 +111,17 @@ def test_the_device_has_a_name(kind: Kind) -> None:
     cell = kind.cell(32)
     engine = catalogue.engine_class(kind.framework, kind.backend, kind.loop)(Setup(cell=cell, lr=1e-3, native_seed=0))
     assert engine.open_device()
+
+
+def test_a_silent_fallback_to_the_processor_is_seen_in_the_weights(kind: Kind, fresh: Fresh) -> None:
+    """An engine that opened the processor, believing it to be the GPU that its cell asks for."""
+    engine = fresh(kind.cell(32))
+    train(engine, 1)
+    make_sure_where_it_trains(engine)
+    deceived = copy.copy(engine)
+    deceived.cell = replace(engine.cell, device="gpu")
+    with pytest.raises(Unavailable, match="asked for gpu, the weights live on cpu"):
+        make_sure_where_it_trains(deceived)
 
 
 def test_memory_is_a_figure_with_its_source_or_a_reason(kind: Kind, fresh: Fresh) -> None:

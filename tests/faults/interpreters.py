@@ -52,6 +52,40 @@ KEEP_PROGRAMS = (
     "Engine.compilation, warm_up = 'cached', Engine.warm_up; Engine.warm_up = lambda self: (warm_up(self), "
     "(self.setup.cache_folder / f'{self.cell.batch_size}.program').touch())"
 )
+# In C, with Python's lock held: no thread of the worker can do anything meanwhile.
+HANG_WITH_THE_LOCK = "__import__('ctypes').PyDLL(None).sleep(3600)"
+_CHILD_APART = "__import__('subprocess').Popen(['sleep', '3600'], start_new_session=True)"
+HANG_WITH_CHILD_APART = f"{_CHILD_APART}; time.sleep(3600)"
+STOP_WITH_CHILD_APART = f"{_CHILD_APART}; {STOP}"
+KILL_WITH_CHILD_APART = f"{_CHILD_APART}; {KILL}"
+KILL_TEMPLATE_WITH_CHILD_APART = f"{_CHILD_APART}; os.kill(os.getppid(), signal.SIGKILL); time.sleep(3600)"
+# A daemon's way: the child in between ends at once, and nobody is the grandchild's parent any more.
+HANG_WITH_DAEMON = "(os.fork() or (os.setsid(), os.fork() and os._exit(0), time.sleep(3600))); time.sleep(3600)"
+SCRATCH = "__import__('tempfile').mkstemp(dir=__import__('tempfile').mkdtemp())"
+GROW = "held = globals().setdefault('held', []); [held.append(b'x' * (8 << 20)) for _ in iter(int, 1)]"
+HOLD_300_MB = "globals().setdefault('held', calls == 4 and b'x' * (300 << 20))"
+# Memory under a limit of the address space, 200 MB above what the worker takes up as its engine is made. A step then
+# touches more and more of it, until an allocation fails: Python's raises, the C library's gives nothing, and who writes
+# there dies of SIGSEGV; others give up (SIGABRT).
+_LIMITED = (
+    "import ctypes, resource; libc = ctypes.CDLL(None); libc.malloc.restype = ctypes.c_void_p; "
+    "libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]; held = []; "
+    "limit = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize() + (200 << 20); "
+    "resource.setrlimit(resource.RLIMIT_AS, (limit, limit)); Engine.step = lambda self, *_: {step}"
+)
+GROW_UNTIL_IT_RAISES = _LIMITED.format(step="[held.append(b'x' * (8 << 20)) for _ in iter(int, 1)]")
+GROW_UNTIL_IT_SEGFAULTS = _LIMITED.format(step="[libc.memset(libc.malloc(8 << 20), 1, 8 << 20) for _ in iter(int, 1)]")
+GROW_UNTIL_IT_ABORTS = _LIMITED.format(
+    step="[libc.memset(libc.malloc(8 << 20) or os.abort(), 1, 8 << 20) for _ in iter(int, 1)]"
+)
+SHARE = (
+    "globals().setdefault('shared', __import__('multiprocessing.shared_memory').shared_memory.SharedMemory("
+    "create=True, size=4096)); print('shares', shared.name, flush=True); "
+    "lib = Path(f'/dev/shm/__KMP_REGISTERED_LIB_{os.getpid()}_0'); lib.touch(); print('shares', lib.name, flush=True)"
+)
+NO_SPACE = "raise OSError(28, os.strerror(28), str(self))"
+READ_ONLY = "raise OSError(30, os.strerror(30), str(self))"
+NO_SPACE_FOR_A_COMPILER = "raise RuntimeError('g++: error writing to /tmp/x.s: No space left on device')"
 PRINT = "print('words of the engine', flush=True)"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -14,7 +15,9 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from bench.cell import BudgetSpec, Cell, DataSpec, OptimizerSpec, ProtocolSpec
+from bench.cell import BudgetSpec, Cell, DataSpec, OptimizerSpec
+from bench.errors import StorageError
+from bench.plan.gpus import Nvidia, NvidiaGpu
 from bench.records import CompileCache, PlannedCell, RunRequest, RunResult, Status
 from bench.run import supervisor
 from bench.run.attempt import Attempt, attempt
@@ -22,28 +25,14 @@ from bench.run.memory import ONE_ROW_CACHE
 from bench.run.processes import Template
 from bench.run.supervisor import close_templates, record_unavailable, run_cell
 from bench.store.layout import SweepFolder
+from bench.store.space import size_text
 from bench.store.trace import read_worker_trace
 from tests.faults import interpreters as faults
+from tests.faults.cells import make_cell
 
 ISOLATIONS = ("fork", "spawn")
 # What was killed is gone at once, but a crowded machine may take long to say so.
 GONE_WITHIN_S = 30.0
-
-
-def make_cell(**changes: Any) -> Cell:
-    protocol: dict[str, Any] = dict(steady_min_s=0.0, steady_min_epochs=1, timeout_s=60.0, stall_s=30.0, memory=False)
-    protocol |= changes.pop("protocol", {})
-    plain: dict[str, Any] = dict(
-        framework="reference",
-        loop="eager",
-        device="cpu",
-        batch_size=16,
-        batch_size_label="16",
-        data=DataSpec(name="teacher", n_train=40, n_val=10, features=4, noise=0.0, distribution="normal"),
-        budget=BudgetSpec(epochs=2),
-        protocol=ProtocolSpec(**protocol),
-    )
-    return Cell(**(plain | changes))
 
 
 @pytest.fixture
@@ -156,15 +145,12 @@ def test_a_run_leaves_the_files_of_the_design_and_no_others(folder: SweepFolder)
     assert left == ["request.json", "result.json", "trace.parquet", "worker.log"]
 
 
-@pytest.mark.parametrize("isolation", ISOLATIONS)
-def test_fork_and_spawn_train_the_same(folder: SweepFolder, isolation: str) -> None:
-    run(folder, make_cell(protocol={"isolation": isolation}))
-    run(folder, make_cell(seed=3, protocol={"isolation": "fork"}))
-    cell = make_cell(seed=3, protocol={"isolation": isolation})
-    run(folder, cell, round_=1)
-    again = make_cell(seed=3, protocol={"isolation": "spawn"})
-    run(folder, again, round_=1)
-    losses = [pq.read_table(folder.run(one.id, 1).trace)["loss"].to_pylist() for one in (cell, again)]
+def test_fork_and_spawn_train_the_same(folder: SweepFolder) -> None:
+    run(folder, make_cell())  # what the template did before must not matter
+    cells = [make_cell(seed=3, protocol={"isolation": isolation}) for isolation in ISOLATIONS]
+    for cell in cells:
+        run(folder, cell, round_=1)
+    losses = [pq.read_table(folder.run(cell.id, 1).trace)["loss"].to_pylist() for cell in cells]
     assert losses[0] == losses[1]
 
 
@@ -189,7 +175,7 @@ def test_a_worker_that_dies_leaves_its_row_and_the_next_run_goes_on(
     assert result.status is status
     assert words in (result.reason or "")
     assert json.loads(folder.run(cell.id, 0).result.read_text())["status"] == status.value
-    assert run(folder, make_cell(protocol={"isolation": isolation})).status is Status.OK
+    assert run(folder, make_cell(protocol={"isolation": isolation}), round_=1).status is Status.OK
 
 
 @pytest.mark.parametrize("isolation", ISOLATIONS)
@@ -200,14 +186,14 @@ def test_a_worker_that_hangs_is_ended_with_its_whole_group(
     protocol = {"isolation": isolation, "timeout_s": 2.5}
     result = run(folder, make_cell(protocol=protocol, python=faults.faulty_python(tmp_path / "bad", fault)))
     assert result.status is Status.TIMEOUT
-    assert result.reason == "still running after protocol.timeout_s = 2.5 s"
+    assert (result.reason or "").startswith("still running after protocol.timeout_s = 2.5 s, in ")
 
 
 def test_silence_ends_a_worker_before_the_hard_limit(folder: SweepFolder, tmp_path: Path) -> None:
     python = faults.faulty_python(tmp_path / "bad", faults.HANG)
     result = run(folder, make_cell(protocol={"stall_s": 1.5}, python=python))
     assert result.status is Status.TIMEOUT
-    assert result.reason == "no sign of progress for protocol.stall_s = 1.5 s"
+    assert (result.reason or "").startswith("no sign of progress for protocol.stall_s = 1.5 s, in ")
 
 
 def test_signs_of_life_keep_a_slow_worker_running(folder: SweepFolder, tmp_path: Path) -> None:
@@ -247,6 +233,46 @@ def alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of the address space are Linux's")
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+@pytest.mark.parametrize(
+    ("fault", "signal", "words"),
+    [
+        (faults.GROW_UNTIL_IT_RAISES, None, "MemoryError"),
+        (faults.GROW_UNTIL_IT_SEGFAULTS, "SIGSEGV", "so ends what gets no more memory, and ulimit -v allows it"),
+        (faults.GROW_UNTIL_IT_ABORTS, "SIGABRT", "so ends what gets no more memory, and ulimit -v allows it"),
+    ],
+)
+def test_memory_under_a_limit_runs_out_as_one_status(
+    folder: SweepFolder, tmp_path: Path, isolation: str, fault: str, signal: str | None, words: str
+) -> None:
+    python = faults.faulty_python(tmp_path / "hungry", fault, method="worker.make_engine", after=0)
+    result = run(folder, make_cell(protocol={"isolation": isolation}, python=python))
+    assert (result.status, result.exit_signal) == (Status.OOM, signal)
+    assert words in (result.reason or "")
+    assert result.process_peak_bytes is not None
+    assert result.process_peak_bytes > 150 << 20
+    assert f"peak {size_text(result.process_peak_bytes)} resident" in (result.reason or "")
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+def test_a_run_tells_its_peak_however_it_ends(folder: SweepFolder, tmp_path: Path, isolation: str) -> None:
+    peaks = []
+    for number, fault in enumerate((faults.HOLD_300_MB, f"{faults.HOLD_300_MB}; {faults.KILL}")):
+        python = faults.faulty_python(tmp_path / str(number), fault)
+        result = run(folder, make_cell(protocol={"isolation": isolation}, seed=number, python=python))
+        assert result.status is (Status.CRASHED if number else Status.OK)
+        assert result.process_peak_reason is None
+        assert result.process_peak_bytes is not None
+        peaks.append(result.process_peak_bytes)
+    assert all(300 << 20 < peak < 600 << 20 for peak in peaks)
+
+
+def test_an_interpreter_that_cannot_be_started_has_no_peak(folder: SweepFolder) -> None:
+    result = run(folder, make_cell(python="/nowhere/python"))
+    assert (result.process_peak_bytes, result.process_peak_reason) == (None, "no worker was started")
+
+
 def test_losses_that_are_no_numbers_are_a_status_not_a_number(folder: SweepFolder) -> None:
     cell = make_cell(optimizer=OptimizerSpec(name="sgd", lr=1e30), budget=BudgetSpec(epochs=5))
     result = run(folder, cell)
@@ -276,7 +302,8 @@ def test_an_interpreter_that_breaks_at_once_leaves_a_reason(
 ) -> None:
     cell = make_cell(protocol={"isolation": isolation}, python=faults.script(tmp_path / "bad", text))
     result = run(folder, cell)
-    assert result.status is (Status.UNAVAILABLE if isolation == "fork" else Status.CRASHED)
+    assert result.status is Status.UNAVAILABLE
+    assert (result.reason or "").startswith("reference cannot be imported: ")
     assert words in (result.reason or "")
 
 
@@ -285,6 +312,65 @@ def test_an_interpreter_that_is_not_there_makes_the_cell_unavailable(folder: Swe
     result = run(folder, make_cell(protocol={"isolation": isolation}, python="/nowhere/python"))
     assert result.status is Status.UNAVAILABLE
     assert "/nowhere/python" in (result.reason or "")
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+def test_an_interpreter_that_may_not_be_executed_makes_the_cell_unavailable(
+    folder: SweepFolder, tmp_path: Path, isolation: str
+) -> None:
+    python = Path(faults.script(tmp_path / "bad", "#!/bin/sh\n"))
+    python.chmod(0o644)
+    result = run(folder, make_cell(protocol={"isolation": isolation}, python=str(python)))
+    assert result.status is Status.UNAVAILABLE
+    assert f"the interpreter {python} cannot be started: it may not be executed" in (result.reason or "")
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+def test_an_interpreter_for_another_machine_makes_the_cell_unavailable(
+    folder: SweepFolder, tmp_path: Path, isolation: str
+) -> None:
+    python = faults.script(tmp_path / "bad", "\x7fELF, but not for this processor")
+    result = run(folder, make_cell(protocol={"isolation": isolation}, python=python))
+    assert result.status is Status.UNAVAILABLE
+    assert "cannot be started: Exec format error" in (result.reason or "")
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+def test_an_import_that_hangs_is_ended_and_said(folder: SweepFolder, tmp_path: Path, isolation: str) -> None:
+    python = faults.script(tmp_path / "bad", "#!/bin/sh\nsleep 3600\n")
+    result = run(folder, make_cell(protocol={"isolation": isolation, "timeout_s": 1.5}, python=python))
+    if isolation == "fork":
+        expected = Status.UNAVAILABLE, "reference cannot be imported: it was not imported within 1.5 s"
+        assert (result.status, result.reason) == expected
+    else:
+        assert result.status is Status.TIMEOUT
+        assert "protocol.timeout_s = 1.5 s" in (result.reason or "")
+        assert (result.reason or "").endswith("reference was still being imported")
+
+
+def test_a_template_that_is_killed_as_it_imports_says_nothing_of_its_framework(
+    folder: SweepFolder, tmp_path: Path
+) -> None:
+    once = tmp_path / "once"
+    python = faults.script(
+        tmp_path / "bad",
+        f'#!/bin/sh\n[ -e {once} ] || {{ touch {once}; kill -KILL $$; }}\nexec {sys.executable} "$@"\n',
+    )
+    assert run(folder, make_cell(python=python)).status is Status.OK
+
+
+def test_a_gpu_that_is_full_is_out_of_memory_and_says_who_holds_it(
+    folder: SweepFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = NvidiaGpu(name="NVIDIA H100", driver="580", memory_bytes=85 * 10**9, used_bytes=84 * 10**9)
+    monkeypatch.setattr("bench.run.attempt.nvidia", lambda: Nvidia((card,)))
+    full = "raise RuntimeError('CUDA error: out of memory')"
+    python = faults.faulty_python(tmp_path / "full", full, method="Engine.open_device", after=0)
+    result = run(folder, make_cell(device="gpu", python=python))
+    assert result.status is Status.OOM
+    assert "CUDA error: out of memory; peak " in (result.reason or "")
+    held = "other processes hold 84.0 GB of the 85.0 GB of the NVIDIA H100"
+    assert (result.reason or "").endswith(held)
 
 
 def test_a_template_that_was_killed_is_replaced(folder: SweepFolder) -> None:
@@ -349,7 +435,7 @@ def test_a_template_killed_beside_its_worker_takes_the_worker_with_it(folder: Sw
     python = faults.faulty_python(tmp_path / "bad", "os.kill(os.getppid(), signal.SIGKILL); time.sleep(3600)")
     result = run(folder, make_cell(python=python))
     assert result.status is Status.CRASHED
-    assert "vanished with its template" in (result.reason or "")
+    assert "vanished with the process that watched over it" in (result.reason or "")
 
 
 @pytest.mark.parametrize("isolation", ISOLATIONS)
@@ -388,6 +474,44 @@ def test_an_unavailable_cell_is_a_row_at_once(folder: SweepFolder) -> None:
     assert (result.status, result.reason) == (Status.UNAVAILABLE, "no GPU was found")
     assert folder.run(cell.id, 0).result.exists()
     assert events(folder)[-1]["event"] == "run_unavailable"
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+@pytest.mark.parametrize(
+    ("method", "fault", "words"),
+    [
+        ("worker._write", faults.NO_SPACE, "trace.npz: No space left on device"),
+        ("worker._write", faults.READ_ONLY, "trace.npz: Read-only file system"),
+        ("Engine.step", faults.NO_SPACE_FOR_A_COMPILER, "No space left on device"),
+    ],
+)
+def test_a_worker_without_a_disk_stops_the_sweep_and_leaves_its_run_to_be_done(
+    folder: SweepFolder, tmp_path: Path, isolation: str, method: str, fault: str, words: str
+) -> None:
+    cell = make_cell(
+        protocol={"isolation": isolation}, python=faults.faulty_python(tmp_path / "bad", fault, method=method, after=0)
+    )
+    with pytest.raises(StorageError, match=words) as stopped:
+        run(folder, cell)
+    assert "go on" in stopped.value.next_step or "run again" in stopped.value.next_step
+    assert not list(folder.runs.glob("*/*/result.json"))
+    assert run(folder, make_cell(protocol={"isolation": isolation})).status is Status.OK
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+def test_a_folder_that_vanishes_under_a_worker_stops_the_sweep(
+    folder: SweepFolder, tmp_path: Path, isolation: str
+) -> None:
+    vanish = f"__import__('shutil').rmtree({str(folder.path)!r}, ignore_errors=True)"
+    cell = make_cell(protocol={"isolation": isolation}, python=faults.faulty_python(tmp_path / "bad", vanish))
+    with pytest.raises(StorageError, match="the worker could not write"):
+        run(folder, cell)
+
+
+def test_a_folder_that_is_none_stops_the_sweep(folder: SweepFolder) -> None:
+    folder.runs.touch()
+    with pytest.raises(StorageError, match=re.escape(str(folder.runs))):
+        run_cell(folder, make_cell(), round_=0, order_in_round=0)
 
 
 @pytest.mark.parametrize("isolation", ISOLATIONS)

@@ -30,6 +30,7 @@ from bench.store.holder import read_holder, this_process, write_holder
 from bench.store.layout import RunFolder, SweepFolder
 from bench.store.reader import read_cell, read_result, read_results, read_sweep
 from bench.store.sealing import CHECKSUM, checksum
+from bench.store.sessions import calls_of, last_resumed
 from bench.store.trace_reader import read_traces
 from tests.fuzz.damage import altered, as_text, damaged
 
@@ -220,7 +221,7 @@ def _journal(path: Path) -> Reader:
         folder.journal.write_bytes(changed)
         intact = _whole_lines_before_the_damage(content, changed)
         assert [event["event"] for event in journal.events(folder)][: len(intact)] == intact
-        for read in (journal.added_rounds, journal.why_finished, journal.elapsed_s):
+        for read in (journal.added_rounds, journal.why_finished, calls_of, last_resumed):
             read(folder)
         journal.mend(folder)
         journal.append(folder, "after")

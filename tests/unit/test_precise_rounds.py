@@ -162,7 +162,7 @@ class TestCut:
 
     def test_runs_of_the_round_that_was_cut_count(self, sweep: Scripted) -> None:
         last = read_sweep(sweep.folder).rounds[12]
-        sweep.launch(sweep.folder, 12, last[:1])
+        sweep.launch(sweep.folder, 12, {0: last[0]})
         cells = tables_of(sweep).cells.set_index("cell_id")
         assert cells.loc[last[0], "n_measured"] == 13
         assert cells.loc[last[0], "status"] == "ok"

@@ -85,10 +85,9 @@ def test_one_batch_per_round_with_running_numbers(
     assert batches == [(3, 0), (3, 3), (3, 6)]
 
 
-@pytest.mark.parametrize("name", ["plain", "with space", "a=b,c", "it's", "50%", "ünïcode", "$(x)", "{a}[b]"])
+@pytest.mark.parametrize("name", ["plain", "two.parts", "_a-b", "2026-11-24"])
 def test_any_allowed_name_reaches_the_jobs(name: str, jobs: list[tuple[int, int, str]], tmp_path: Path) -> None:
-    quoted = name.replace("'", "\\'")
-    assert app.main([*SETTINGS, f"sweep.name='{quoted}'"]) == 0
+    assert app.main([*SETTINGS, f"sweep.name={name}"]) == 0
     assert len(jobs) == 9
     assert {path.name for path in (tmp_path / "results").iterdir()} == {name, "latest"}
 

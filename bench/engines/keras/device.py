@@ -65,12 +65,16 @@ def make_sure_of(wanted: str, found: str) -> None:
 
 def where_a_variable_lives(backend: str) -> str:
     """Makes a variable and tells the kind of its device."""
-    value = keras.Variable([0.0], trainable=False).value
+    return kind_of_home(backend, keras.Variable([0.0], trainable=False).value)
+
+
+def kind_of_home(backend: str, value: Any) -> str:
+    """``cpu``, ``gpu`` or ``tpu`` of the device that a backend's own array says it lives on."""
     if backend == "tensorflow":
         return str(value.device).rpartition("device:")[2].partition(":")[0].lower()
     if backend == "jax":
         return "/".join(sorted({device.platform for device in value.devices()}))
-    return "cpu" if value.device.type == "cpu" else "gpu"
+    return {"cpu": "cpu", "xla": "tpu"}.get(value.device.type, "gpu")
 
 
 def open_tensorflow(tf: Any, cell: Cell) -> Device:

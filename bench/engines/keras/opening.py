@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,7 +10,7 @@ import keras
 
 from bench.engines.base import Engine, MemoryGauge
 from bench.engines.keras.cache import keep_programs
-from bench.engines.keras.device import Device, open_device
+from bench.engines.keras.device import Device, kind_of_home, open_device
 from bench.engines.keras.environment import describe, pin_configuration
 from bench.engines.keras.memory import watch
 from bench.engines.keras.model import FreshOptimizer, get_weights, make_layers
@@ -70,6 +70,15 @@ class KerasEngine(Engine):
     def weights(self) -> Weights:
         """A copy of the weights."""
         return get_weights(self.model)
+
+    def trained(self) -> Iterable[Any]:
+        """The weights as the backend's own arrays, where they are trained."""
+        return [variable.value for variable in self.model.trainable_variables]
+
+    def homes(self) -> frozenset[str]:
+        """Where the weights say they live."""
+        backend = keras.backend.backend()
+        return frozenset(kind_of_home(backend, value) for value in self.trained())
 
     @property
     def jit_compile(self) -> bool | None:

@@ -111,6 +111,10 @@ class TorchCompiled(TorchEngine):
                 self.device.end_step()
         return steps
 
+    def trained(self) -> list[Tensor]:
+        """The flat state."""
+        return [self.state]
+
     def weights(self) -> Weights:
         """A copy of the weights, by way of the module."""
         return from_parameters(list(self.network.load(self.flat.weights(self.state)).parameters()))

@@ -53,6 +53,11 @@ def open_device(wanted: str, dtype: torch.dtype) -> Device:
     return device
 
 
+def kind_of_home(device: torch.device) -> str:
+    """``cpu``, ``gpu`` or ``tpu`` of a device that a tensor says it lives on."""
+    return {"cpu": "cpu", "tpu": "tpu", "xla": "tpu"}.get(device.type, "gpu")
+
+
 def set_threads(threads: int) -> None:
     """Compute threads of this process; works in a forked child, where the environment comes too late."""
     torch.set_num_threads(threads)
@@ -70,6 +75,8 @@ def make_sure_it_computes(device: Device, dtype: torch.dtype) -> None:
     try:
         result = torch.ones(2, 2, dtype=dtype, device=wanted) @ torch.ones(2, 2, dtype=dtype, device=wanted)
         device.synchronize()
+    except torch.OutOfMemoryError:
+        raise  # the device is there and works: it is full
     except (RuntimeError, AssertionError, TypeError) as error:
         raise Unavailable(f"{device.kind} cannot compute in {dtype}: {error}", "", _ask_doctor()) from error
     if result.device.type != wanted.type:

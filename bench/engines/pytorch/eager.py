@@ -6,6 +6,8 @@ gradient buffers, the optimizer's Python.
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from bench.engines.base import Order
 from bench.engines.pytorch.model import from_parameters
 from bench.engines.pytorch.opening import TorchEngine
@@ -32,6 +34,10 @@ class TorchEager(TorchEngine, BatchEngine):
     def begin_epoch(self, order: Order) -> None:
         """The order goes to the device; while memory is watched, only its first batches do."""
         super().begin_epoch(self.watched(order))
+
+    def trained(self) -> list[Tensor]:
+        """The leaf tensors."""
+        return self.train_batch.parameters
 
     def weights(self) -> Weights:
         """A copy of the weights."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
+from torch import Tensor
+
 from bench.engines.base import Compilation, Epochs
 from bench.engines.pytorch.blocks import Blocks
 from bench.engines.pytorch.compiled_blocks import CompiledBlocks
@@ -58,6 +60,10 @@ class TorchFused(TorchEngine):
         """Trains until ``epochs.start()`` answers None."""
         self.blocks.train_epochs(epochs, self.watched)
         self.network.load(self.blocks.weights())
+
+    def trained(self) -> list[Tensor]:
+        """The blocks' own."""
+        return self.blocks.weights()
 
     def weights(self) -> Weights:
         """A copy of the weights, by way of the module."""

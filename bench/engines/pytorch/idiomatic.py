@@ -76,6 +76,10 @@ class TorchIdiomatic(TorchEngine):
         shuffle, batch_size = self.shuffles_natively, self.cell.batch_size
         return DataLoader(part, batch_size=batch_size, shuffle=shuffle, generator=self.shuffling)
 
+    def trained(self) -> list[Tensor]:
+        """The module's parameters."""
+        return list(self.model.parameters())
+
     def weights(self) -> Weights:
         """A copy of the weights."""
         return from_parameters(list(self.model.parameters()))

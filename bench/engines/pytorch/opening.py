@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from bench.engines.base import Engine, FloatArray, MemoryGauge, Order
-from bench.engines.pytorch.device import Device, open_device, set_threads
+from bench.engines.pytorch.device import Device, kind_of_home, open_device, set_threads
 from bench.engines.pytorch.environment import describe, pin_precision
 from bench.engines.pytorch.memory import WATCHED_ROWS, watch
 
@@ -56,6 +57,14 @@ class TorchEngine(Engine):
     def synchronize(self) -> None:
         """Returns when the device has finished everything asked of it."""
         self.device.synchronize()
+
+    @abstractmethod
+    def trained(self) -> Iterable[Tensor]:
+        """The weights, where they are trained."""
+
+    def homes(self) -> frozenset[str]:
+        """Where the weights say they live."""
+        return frozenset(kind_of_home(tensor.device) for tensor in self.trained())
 
     def environment(self) -> dict[str, Any]:
         """Versions, threads and numeric flags in force."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench.errors import UsageError
 from bench.store.layout import SweepFolder
+from bench.text import visible
 
 # What a file system takes for a name, with room for the names of files written aside.
 _LONGEST_NAME = 200
@@ -60,6 +61,6 @@ def comparison_folder(sweeps: Sequence[SweepFolder], output: Path | None) -> Com
 
 def _name(names: Sequence[str]) -> str:
     name = "-".join(["compare", *names])
-    if len(name.encode()) <= _LONGEST_NAME:
+    if len(name.encode(errors="replace")) <= _LONGEST_NAME and visible(name) == name:
         return name
-    return f"compare-{len(names)}-sweeps-{hashlib.sha256(name.encode()).hexdigest()[:10]}"
+    return f"compare-{len(names)}-sweeps-{hashlib.sha256(name.encode(errors='replace')).hexdigest()[:10]}"

@@ -152,3 +152,40 @@ def test_pci_devices_with_vendor_and_class(tree: Tree) -> None:
     tree.write("sys/bus/pci/devices/0000:00:01.0/vendor", "0x10de")
     tree.write("sys/bus/pci/devices/0000:00:01.0/class", "0x030200")
     assert list(tree.files.pci()) == [("0x10de", "0x030200")]
+
+
+@pytest.mark.parametrize(
+    ("group", "path", "counter"),
+    [
+        ("0::/a/b", "sys/fs/cgroup/a/b/memory.events", "low 0\nmax 3\noom 2\noom_kill 7\noom_group_kill 1"),
+        ("0::/a/b", "sys/fs/cgroup/a/memory.events", "oom_kill 7"),
+        ("0::/../x", "sys/fs/cgroup/memory.events", "oom 2\noom_kill 7"),
+        ("4:memory:/a", "sys/fs/cgroup/memory/a/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 7"),
+        ("4:cpu,memory:/a\n0::/", "sys/fs/cgroup/memory/memory.oom_control", "under_oom 0\noom_kill 7"),
+        ("", "proc/vmstat", "pgfault 12\noom_kill 7"),
+        ("0::/a", "proc/vmstat", "oom_kill 7"),
+    ],
+)
+def test_kills_for_memory_are_counted_as_near_to_us_as_possible(
+    tree: Tree, group: str, path: str, counter: str
+) -> None:
+    tree.write("proc/self/cgroup", group)
+    tree.write("sys/fs/cgroup/other/memory.events", "oom_kill 99")
+    assert tree.files.oom_kills().value is None
+    assert tree.files.oom_kills().reason
+    tree.write(path, counter)
+    assert tree.files.oom_kills().value == 7
+
+
+def test_our_own_group_counts_before_the_machine(tree: Tree) -> None:
+    tree.write("proc/self/cgroup", "0::/a/b")
+    tree.write("proc/vmstat", "oom_kill 50")
+    tree.write("sys/fs/cgroup/a/memory.events", "oom_kill 5")
+    tree.write("sys/fs/cgroup/a/b/memory.events", "oom_kill 1")
+    assert tree.files.oom_kills().value == 1
+
+
+def test_old_kernels_count_no_kills_in_a_group(tree: Tree) -> None:
+    tree.write("proc/self/cgroup", "4:memory:/a")
+    tree.write("sys/fs/cgroup/memory/a/memory.oom_control", "oom_kill_disable 0\nunder_oom 0")
+    assert tree.files.oom_kills().value is None

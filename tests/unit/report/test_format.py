@@ -110,8 +110,12 @@ def test_harmless_text_is_left_alone() -> None:
     assert fmt.one_line("naïve 数据") == "naïve 数据"
 
 
-def test_long_text_says_that_it_was_cut() -> None:
-    assert fmt.one_line("x" * 300, 10) == "xxxxxxxxx…"
+def test_long_text_is_cut_in_the_middle_and_says_so() -> None:
+    assert fmt.one_line("a" * 200 + "z" * 100, 10) == "aaaaaa…zzz"
+
+
+def test_what_cannot_be_seen_is_spelled_out() -> None:
+    assert fmt.one_line("\x1b[31mred \u202egnitsurt") == "\\x1b[31mred \\u202egnitsurt"
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,9 @@ class ScriptedEngine(Engine):
         self.clock.work(EVALUATE_NS)
         return Weights(np.zeros((2, 64)), np.zeros(64), np.zeros((64, 1)), np.zeros(1))
 
+    def homes(self) -> frozenset[str]:
+        return frozenset({"cpu"})
+
     def environment(self) -> dict[str, Any]:
         return {}
 
@@ -112,6 +115,18 @@ def run(cell: Cell, **conditions: Any) -> tuple[ScriptedEngine, Recorder]:
 def test_the_window_holds_training_and_the_wait_for_the_device_and_nothing_else() -> None:
     _, recorder = run(make_cell())
     assert {epoch.window_ns for epoch in recorder.epochs} == {TRAIN_NS + SYNC_NS}
+
+
+@pytest.mark.parametrize(("device", "other"), [("gpu", "cpu"), ("tpu", "cpu"), ("cpu", "gpu")])
+def test_weights_that_live_elsewhere_are_not_trained(monkeypatch: pytest.MonkeyPatch, device: str, other: str) -> None:
+    monkeypatch.setattr(ScriptedEngine, "homes", lambda self: frozenset({device, other}))
+    with pytest.raises(
+        Unavailable, match=f"asked for {device}, the weights live on {' and '.join(sorted((device, other)))}"
+    ):
+        run(make_cell(device=device))
+    monkeypatch.setattr(ScriptedEngine, "homes", lambda self: frozenset({other}))
+    with pytest.raises(Unavailable, match=f"asked for {device}, the weights live on {other}\n"):
+        run(make_cell(device=device))
 
 
 def test_phases_are_timed_apart() -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from bench.plan.system import CpuTimes, Fact, SystemFiles
+from bench.run.keeping import Exit
 from bench.run.noise import Look, look, noise_between
-from bench.run.processes import Exit
 from bench.run.usage import Usage
 
 CPU = "sys/devices/system/cpu"
@@ -107,9 +107,10 @@ def test_an_empty_system_can_be_looked_at(tmp_path: Path) -> None:
 
 
 def test_the_kernel_counts_a_child_to_its_end() -> None:
-    before = Usage.of_children()
-    subprocess.run([sys.executable, "-c", "sum(range(3_000_000))"], check=True)
-    used = Usage.of_children().since(before)
+    child = subprocess.Popen([sys.executable, "-c", "sum(range(3_000_000))"])
+    _, _, counted = os.wait4(child.pid, 0)
+    child.returncode = 0
+    used = Usage.of(counted)
     assert used.cpu_s > 0
     assert Usage(**used.plain()) == used
 

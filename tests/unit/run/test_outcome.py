@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from bench.records import Status, WorkerOutcome, to_plain
-from bench.run.outcome import Ending, judge, log_tail, oom_kills, read_outcome
-from bench.run.processes import UNSEEN, Exit
+from bench.run.keeping import UNSEEN, Exit
+from bench.run.outcome import Ending, judge, log_tail, read_outcome
+from bench.run.room import Bound, Room
+from bench.run.usage import Usage
 
 
 def ending(tmp_path: Path, log: str | None = None, **known: object) -> Ending:
@@ -19,25 +21,90 @@ def ending(tmp_path: Path, log: str | None = None, **known: object) -> Ending:
     return Ending(log=path, **({"exit": Exit(code=1)} | known))  # type: ignore[arg-type]
 
 
+GB = 10**9
+USED_2_GB = Usage(cpu_s=1.0, involuntary_switches=0, major_faults=0, peak_rss_bytes=2 * GB)
+
+
+def room(limit_gb: float, *, start_gb: float = 0.0, name: str = "ulimit -v") -> Room:
+    """A worker that may have ``limit_gb``, took up ``start_gb`` of it at its start, and had half a GB resident."""
+    bound = Bound(name=name, limit_bytes=int(limit_gb * GB), start_bytes=int(start_gb * GB))
+    return Room(rss_bytes=GB // 2, bounds=(bound,))
+
+
+KERNEL = "the kernel's out-of-memory killer was at work meanwhile"
+NO_MORE = "so ends what gets no more memory, and ulimit -v allows it 4.0 GB"
+ABORTED = "terminate called after throwing std::bad_alloc\n"
+
+
 @pytest.mark.parametrize(
     ("known", "log", "status", "reason"),
     [
+        # the supervisor ended it
         ({"overdue": "too slow"}, "out of memory", Status.TIMEOUT, "too slow"),
+        ({"overdue": "too slow", "importing": "keras on jax"}, None, Status.TIMEOUT,
+         "too slow, while keras on jax was being imported"),
+        # the kernel's kill
         ({"exit": Exit(signal="SIGKILL"), "oom_kills": 1}, None, Status.OOM,
-         "the worker was ended by SIGKILL; the kernel's out-of-memory killer was at work meanwhile"),
+         f"the worker was ended by SIGKILL; {KERNEL}"),
+        ({"exit": Exit(signal="SIGKILL", usage=USED_2_GB), "oom_kills": 2, "group_limit_bytes": 2.1 * GB}, None,
+         Status.OOM,
+         f"the worker was ended by SIGKILL; {KERNEL}; peak 2.0 GB of a limit of 2.1 GB (control group)"),
+        ({"exit": Exit(signal="SIGKILL", usage=USED_2_GB), "oom_kills": 1}, None, Status.OOM,
+         f"the worker was ended by SIGKILL; {KERNEL}; peak 2.0 GB"),
         ({"exit": Exit(signal="SIGKILL"), "oom_kills": 0}, None, Status.CRASHED,
          "the worker was ended by SIGKILL and left no record"),
-        ({"exit": Exit(signal="SIGABRT")}, "terminate called after throwing std::bad_alloc\n", Status.OOM,
-         "the worker was ended by SIGABRT; its log ends with: terminate called after throwing std::bad_alloc"),
-        ({"exit": Exit(code=7), "oom_kills": 1}, None, Status.CRASHED,
-         "the worker exited with code 7 and left no record"),
         ({"exit": Exit(signal="SIGKILL"), "oom_kills": -1}, None, Status.CRASHED,
          "the worker was ended by SIGKILL and left no record"),
+        ({"exit": Exit(code=7), "oom_kills": 1}, None, Status.CRASHED,
+         "the worker exited with code 7 and left no record"),
+        ({"exit": Exit(code=137), "oom_kills": 1}, None, Status.OOM, f"the worker exited with code 137; {KERNEL}"),
         ({"exit": UNSEEN, "oom_kills": 1}, None, Status.OOM,
-         "the worker vanished with its template; the kernel's out-of-memory killer was at work meanwhile"),
+         f"the worker vanished with the process that watched over it; {KERNEL}"),
+        ({"exit": UNSEEN}, None, Status.CRASHED,
+         "the worker vanished with the process that watched over it and left no record"),
+        # nobody counts the kernel's kills
+        ({"exit": Exit(signal="SIGKILL", usage=USED_2_GB), "group_limit_bytes": 2.1 * GB}, None, Status.OOM,
+         "the worker was ended by SIGKILL; it was killed near the limit of its control group, where nobody counts the "
+         "kernel's kills; peak 2.0 GB of a limit of 2.1 GB (control group)"),
+        ({"exit": Exit(signal="SIGKILL", usage=USED_2_GB), "group_limit_bytes": 8 * GB}, None, Status.CRASHED,
+         "the worker was ended by SIGKILL and left no record"),
+        ({"exit": Exit(signal="SIGKILL", usage=USED_2_GB), "group_limit_bytes": 2.1 * GB, "oom_kills": 0}, None,
+         Status.CRASHED, "the worker was ended by SIGKILL and left no record"),
+        # words in the log
+        ({"exit": Exit(signal="SIGABRT")}, ABORTED, Status.OOM,
+         "the worker was ended by SIGABRT; its log ends with: terminate called after throwing std::bad_alloc"),
+        ({"exit": Exit(code=1, usage=USED_2_GB)}, "MemoryError\n", Status.OOM,
+         "the worker exited with code 1; its log ends with: MemoryError; peak 2.0 GB"),
+        # a failed allocation that nobody looked at
+        ({"exit": Exit(signal="SIGSEGV", usage=USED_2_GB), "room": room(4, start_gb=2.3)}, None, Status.OOM,
+         f"the worker was ended by SIGSEGV; {NO_MORE}; "
+         "peak 2.0 GB resident, about 3.8 GB of the 4.0 GB of ulimit -v"),
+        ({"exit": Exit(signal="SIGABRT", usage=USED_2_GB), "room": room(4, start_gb=3)}, None, Status.OOM,
+         f"the worker was ended by SIGABRT; {NO_MORE}; "
+         "peak 2.0 GB resident, about 4.0 GB of the 4.0 GB of ulimit -v"),
+        ({"exit": Exit(code=139, usage=USED_2_GB), "room": room(4, start_gb=3)}, None, Status.OOM,
+         f"the worker exited with code 139; {NO_MORE}; "
+         "peak 2.0 GB resident, about 4.0 GB of the 4.0 GB of ulimit -v"),
+        ({"exit": Exit(signal="SIGSEGV", usage=USED_2_GB), "room": room(64, start_gb=2)}, None, Status.CRASHED,
+         "the worker was ended by SIGSEGV and left no record"),
+        ({"exit": Exit(signal="SIGSEGV", usage=USED_2_GB)}, None, Status.CRASHED,
+         "the worker was ended by SIGSEGV and left no record"),
+        ({"exit": Exit(code=7, usage=USED_2_GB), "room": room(4, start_gb=3)}, None, Status.CRASHED,
+         "the worker exited with code 7 and left no record"),
+        ({"exit": Exit(signal="SIGSEGV", usage=USED_2_GB), "group_limit_bytes": 2.1 * GB}, None, Status.CRASHED,
+         "the worker was ended by SIGSEGV and left no record"),
+        # a fresh interpreter that never got as far as the framework
+        ({"exit": Exit(signal="SIGABRT"), "importing": "pytorch"}, "illegal\n", Status.UNAVAILABLE,
+         "pytorch cannot be imported: the worker was ended by SIGABRT; its log ends with: illegal"),
+        ({"exit": Exit(code=1), "importing": "pytorch"}, None, Status.UNAVAILABLE,
+         "pytorch cannot be imported: the worker exited with code 1"),
+        ({"exit": Exit(signal="SIGKILL"), "importing": "pytorch"}, None, Status.CRASHED,
+         "the worker was ended by SIGKILL and left no record"),
+        ({"exit": Exit(signal="SIGKILL"), "oom_kills": 1, "importing": "pytorch"}, None, Status.OOM,
+         f"the worker was ended by SIGKILL; {KERNEL}"),
+        # anything else
         ({"exit": Exit(code=3)}, "first\nlast words\n\n", Status.CRASHED,
          "the worker exited with code 3 and left no record; its log ends with: last words"),
-        ({"exit": UNSEEN}, None, Status.CRASHED, "the worker vanished with its template and left no record"),
     ],
 )  # fmt: skip
 def test_judgement(tmp_path: Path, known: dict[str, object], log: str | None, status: Status, reason: str) -> None:
@@ -62,17 +129,6 @@ def test_a_log_is_read_from_its_end(tmp_path: Path) -> None:
     assert log_tail(log).endswith("the end")
     assert len(log_tail(log)) < 10_000
     assert log_tail(tmp_path / "none.log") == ""
-
-
-def test_the_kernel_counts_its_kills_per_control_group(tmp_path: Path) -> None:
-    proc, root = tmp_path / "proc", tmp_path / "cgroup"
-    (root / "ours").mkdir(parents=True)
-    proc.mkdir()
-    (proc / "cgroup").write_text("0::/ours\n")
-    (root / "ours" / "memory.events").write_text("low 0\nhigh 0\nmax 3\noom 2\noom_kill 2\n")
-    assert oom_kills(root, proc) == 2
-    (root / "ours" / "memory.events").unlink()
-    assert oom_kills(root, proc) is None
 
 
 @pytest.mark.parametrize(("code", "end"), [

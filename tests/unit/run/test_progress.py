@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from bench.cell import Cell, DataSpec
 from bench.run.progress import Progress, added_text, duration_text, eta_text, percent_text, rate_text
+from bench.run.tally import expected_runs
 from bench.store import journal
 from bench.store.layout import SweepFolder
 
@@ -152,6 +154,63 @@ def test_runs_of_an_earlier_call_count_and_are_not_shown_again(folder: SweepFold
     with Progress(folder, 2, console, poll_s=NEVER_S):
         finish(folder, round_=1)
     assert text_of(console).splitlines() == ["[2/2] r1 pytorch eager cpu b32  ok  1.2 s  214k samples/s"]
+
+
+def skip(folder: SweepFolder, cell_id: str = LONGER, round_: int = 0) -> None:
+    reason = "skipped after oom at batch 512"
+    journal.append(folder, "run_unavailable", cell_id=cell_id, round=round_, reason=reason, skipped=True)
+
+
+def test_a_skipped_run_is_a_line_that_says_why_and_no_failure(folder: SweepFolder) -> None:
+    console = plain()
+    with Progress(folder, 3, console, poll_s=NEVER_S):
+        finish(folder, status="oom", reason="MemoryError")
+        skip(folder)
+    assert (
+        text_of(console)
+        .splitlines()[1]
+        .startswith("[2/3] r0 keras tensorflow compiled cpu b1024  unavailable  skipped after oom at batch 512")
+    )
+
+
+def test_a_terminal_counts_what_was_skipped_beside_the_failures(folder: SweepFolder) -> None:
+    console = terminal()
+    with Progress(folder, 3, console, poll_s=NEVER_S):
+        finish(folder, status="oom", reason="MemoryError")
+        skip(folder)
+        skip(folder, round_=1)
+    assert "3/3" in text_of(console)
+    assert "1 oom, 2 skipped" in text_of(console)
+
+
+def test_what_is_there_from_before_is_said_with_how_it_ended(folder: SweepFolder) -> None:
+    finish(folder, status="oom", reason="MemoryError")
+    finish(folder, round_=1)
+    skip(folder)
+    add_round(folder, 2, CELL)
+    console = plain()
+    with Progress(folder, 10, console, poll_s=NEVER_S):
+        pass
+    assert text_of(console) == "[ 3/11] from before: 1 oom, 1 skipped\n"
+
+
+def test_the_plan_of_the_record_speaks_before_the_first_run_has_ended(folder: SweepFolder) -> None:
+    cell = Cell(
+        framework="pytorch", loop="eager", device="cpu", batch_size=32, batch_size_label="32",
+        data=DataSpec(name="teacher", n_train=1000, n_val=200, features=20),
+    )  # fmt: skip
+    planned = {"id": cell.id, "cell": cell.to_plain(), "unavailable_reason": None}
+    folder.sweep_json.write_text(json.dumps({"rounds": [[cell.id]] * 10_000, "cells": [planned]}))
+    console = terminal()
+    with Progress(folder, 10_000, console, poll_s=NEVER_S):
+        pass
+    assert " h " in text_of(console)
+
+
+@pytest.mark.parametrize("cells", [None, 7, [7], [{"id": "x"}], [{"id": "x", "cell": {}, "unavailable_reason": None}]])
+def test_a_record_of_another_kind_expects_nothing(folder: SweepFolder, cells: object) -> None:
+    folder.sweep_json.write_text(json.dumps({"rounds": [], "cells": cells}))
+    assert expected_runs(folder) == {}
 
 
 def test_lines_appear_while_the_sweep_runs(folder: SweepFolder) -> None:

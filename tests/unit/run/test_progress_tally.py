@@ -121,10 +121,9 @@ def test_each_cell_is_expected_to_take_what_it_took_in_later_rounds() -> None:
     assert told(Tally(8, plan), *events).remaining_s() == pytest.approx(2 * 1.0 + 2 * 9.0)
 
 
-def test_first_rounds_are_scaled_by_what_later_ones_took_elsewhere() -> None:
-    plan = Counter({FAST: 2, SLOW: 2})
-    events = [finished(FAST, 0, 2.0), finished(SLOW, 0, 10.0), finished(FAST, 1, 1.0)]
-    assert told(Tally(4, plan), *events).remaining_s() == pytest.approx(10.0 * (1.0 / 2.0))
+def test_a_first_run_says_what_later_ones_will_not_pay() -> None:
+    event = finished(SLOW, 0, 10.0) | {"once_s": 7.0}
+    assert told(Tally(3, Counter({SLOW: 3})), event).remaining_s() == pytest.approx(2 * 3.0)
 
 
 def test_a_cell_not_seen_yet_takes_what_its_family_takes() -> None:

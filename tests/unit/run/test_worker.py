@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import time
 import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from bench.errors import Unavailable
 from bench.records import EpochRecord, RunRequest, Status, to_plain
 from bench.run import measure as measuring
 from bench.run import worker
+from bench.run.disk import blames_disk
 from bench.run.measure import Recorder, step_stride
 
 
@@ -132,6 +135,109 @@ def test_the_outcome_of_a_failure_keeps_what_came_before_it(tmp_path: Path) -> N
     assert outcome["phases"]["training_s"] is None
 
 
+@pytest.mark.parametrize(
+    ("method", "error", "status", "reason"),
+    [
+        ("step", RuntimeError("CUDA error: no CUDA-capable device is detected"), "error",
+         "the device was lost: RuntimeError: CUDA error: no CUDA-capable device is detected"),
+        ("step", RuntimeError("CUDA error: uncorrectable ECC error encountered\nCUDA kernel errors"), "error",
+         "the device was lost: RuntimeError: CUDA error: uncorrectable ECC error encountered"),
+        ("step", RuntimeError("UR_RESULT_ERROR_DEVICE_LOST"), "error",
+         "the device was lost: RuntimeError: UR_RESULT_ERROR_DEVICE_LOST"),
+        ("step", RuntimeError("CUDA error: device-side assert triggered"), "diverged",
+         "RuntimeError: CUDA error: device-side assert triggered"),
+        ("open_device", RuntimeError("CUDA error: out of memory"), "oom", "RuntimeError: CUDA error: out of memory"),
+        ("open_device", Unavailable("jax cannot start on gpu: RESOURCE_EXHAUSTED: Failed to allocate"), "oom",
+         "jax cannot start on gpu: RESOURCE_EXHAUSTED: Failed to allocate"),
+        ("open_device", Unavailable("torch 2.13.0 finds no GPU"), "unavailable", "torch 2.13.0 finds no GPU"),
+    ],
+)  # fmt: skip
+def test_a_device_that_fails_says_how(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, error: Exception, status: str, reason: str
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(ReferenceEager, method, fail)
+    worker.work(make_request(tmp_path, make_cell()), isolation="spawn")
+    outcome = json.loads((tmp_path / worker.OUTCOME).read_text())
+    assert (outcome["status"], outcome["reason"]) == (status, reason)
+    assert outcome["process_peak_bytes"] > 0
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "/elsewhere/x"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        OSError(errno.EROFS, "Read-only file system"),
+        FileNotFoundError(errno.ENOENT, "No such file or directory", "/results/run/heartbeat"),
+        PermissionError(errno.EACCES, "Permission denied", Path("/results/cache/x")),
+        RuntimeError("g++: error: error writing to /tmp/x.s: No space left on device"),
+    ],
+)
+def test_the_disk_is_blamed(error: Exception) -> None:
+    folders = Path("/results/run"), Path("/results/cache")
+    assert blames_disk(error, *folders)
+    wrapped = RuntimeError("backend compiler failed")
+    wrapped.__cause__ = error
+    assert blames_disk(wrapped, *folders)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        FileNotFoundError(errno.ENOENT, "No such file or directory", "/usr/lib/libcuda.so"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        ValueError("shapes do not match"),
+    ],
+)
+def test_the_disk_is_not_to_blame(error: Exception) -> None:
+    assert not blames_disk(error, Path("/results/run"))
+
+
+@pytest.mark.parametrize(
+    ("package", "version", "fits"),
+    [
+        ("torch", "2.13.0+cpu", True), ("torch", "1.13.1", False), ("keras", "3.15.1", True),
+        ("keras", "2.15.0", False), ("keras", None, False),
+        ("tensorflow", "1.15.5", False), ("jax", "0.10.2", True), ("scipy", None, True),
+    ],
+)  # fmt: skip
+def test_a_version_that_the_engines_are_not_written_for_is_said(
+    package: str, version: str | None, fits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalogue, "required_modules", lambda *_: (package,))
+    monkeypatch.setattr(catalogue, "import_module", lambda name: SimpleNamespace(__version__=version, ENGINE=None))
+    if fits:
+        assert catalogue.engine_class("reference", None, "eager") is None
+    else:
+        with pytest.raises(Unavailable, match=f"reference cannot be imported by .*: it imports {package}"):
+            worker.make_engine(make_cell(), 0)
+
+
+@pytest.mark.parametrize("error", [ImportError("libfoo"), RuntimeError("bad build"), AttributeError("no attribute")])
+def test_whatever_breaks_an_import_makes_its_framework_unavailable(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(catalogue, "import_module", broken)
+    with pytest.raises(Unavailable, match=str(error)):
+        worker.make_engine(make_cell(), 0)
+
+
+def test_an_import_that_runs_out_of_memory_is_no_missing_framework(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Any:
+        raise ImportError("libtorch_cpu.so: failed to map segment: Cannot allocate memory")
+
+    monkeypatch.setattr(catalogue, "import_module", broken)
+    with pytest.raises(ImportError) as caught:
+        worker.make_engine(make_cell(), 0)
+    assert worker.status_of(caught.value) is Status.OOM
+
+
 def test_a_framework_that_cannot_be_imported_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any) -> Any:
         raise ImportError("libfoo.so.3: cannot open shared object file")
@@ -153,16 +259,3 @@ def test_only_an_engine_that_keeps_programs_gets_a_folder_for_them(
     assert engine.setup.cache_folder == (folder if kept else None)
     assert folder.is_dir() is kept
     assert worker.make_engine(make_cell(), 0).setup.cache_folder is None
-
-
-def test_signs_of_life_have_the_monotonic_time_and_are_rare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, now_ns = tmp_path / "heartbeat", 5_000_000_000
-    monkeypatch.setattr(time, "monotonic_ns", lambda: now_ns)
-    alive = worker.heartbeat(path)
-    assert path.stat().st_mtime == 5
-    now_ns += 999_999_999
-    alive()
-    assert path.stat().st_mtime == 5
-    now_ns += 1
-    alive()
-    assert path.stat().st_mtime == 6

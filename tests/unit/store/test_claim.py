@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from bench.errors import FolderInUse, StorageError, UsageError
+from bench.errors import FolderInUse, StorageError
 from bench.store import claim
 from bench.store.claim import link_latest, locked, new_folder
 from bench.store.holder import Holder, locks_stay_here, read_holder, this_process, write_holder
@@ -45,19 +45,17 @@ def test_the_name_of_the_time_sorts_like_time(tmp_path: Path) -> None:
     assert datetime.strptime(new_folder(tmp_path, None).name, "%Y-%m-%d_%H-%M-%S")
 
 
-def test_a_name_that_holds_a_sweep_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_a_name_that_was_used_before_leads_to_the_same_folder(tmp_path: Path) -> None:
     folder = new_folder(tmp_path, "mine")
     folder.sweep_json.write_text("{}")
-    with pytest.raises(UsageError, match=r"sweep\.name=mine: .* already holds a sweep"):
-        new_folder(tmp_path, "mine")
+    assert new_folder(tmp_path, "mine") == folder
     assert folder.sweep_json.read_text() == "{}"
 
 
-def test_a_name_that_is_being_swept_is_in_use(tmp_path: Path) -> None:
+def test_a_folder_is_one_sweeps_at_a_time(tmp_path: Path) -> None:
     folder = new_folder(tmp_path, "mine")
-    folder.sweep_json.write_text("{}")
-    with locked(folder), pytest.raises(FolderInUse, match="in use by another sweep") as refusal:
-        new_folder(tmp_path, "mine")
+    with locked(folder), pytest.raises(FolderInUse, match="in use by another sweep") as refusal, locked(folder):
+        raise AssertionError
     assert refusal.value.exit_code == 5
 
 

@@ -38,55 +38,6 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
         journal.append(SweepFolder(tmp_path / "nowhere"), "sweep_started")
 
 
-def event(name: str, at: str) -> str:
-    return json.dumps({"event": name, "at": at})
-
-
-START = event("sweep_started", "2026-01-01T10:00:00.000+00:00")
-END = event("sweep_finished", "2026-01-01T10:06:10.500+00:00")
-
-
-@pytest.mark.parametrize(
-    ("lines", "seconds"),
-    [
-        ([START, event("run_started", "2026-01-01T10:00:01.000+00:00"), END], 370.5),
-        ([START, event("run_started", "2026-01-01T10:00:01.000+00:00")], None),
-        ([START, END[:-9]], None),
-        ([event("sweep_started", "yesterday"), END], None),
-        (["[]", "[]"], None),
-        ([], None),
-    ],
-)
-def test_the_elapsed_time_is_from_start_to_end_or_unknown(
-    tmp_path: Path, lines: list[str], seconds: float | None
-) -> None:
-    folder = SweepFolder(tmp_path)
-    folder.journal.write_text("\n".join(lines))
-    assert journal.elapsed_s(folder) == seconds
-
-
-def test_the_time_that_a_sweep_lay_still_does_not_count(tmp_path: Path) -> None:
-    folder = SweepFolder(tmp_path)
-    folder.journal.write_text(
-        "\n".join(
-            [
-                START,
-                event("run_finished", "2026-01-01T10:00:30.000+00:00"),
-                event("run_started", "2026-01-01T10:01:00.000+00:00")[:-3],  # killed within that line
-                event("sweep_resumed", "2026-01-02T08:00:00.000+00:00"),
-                event("sweep_stopped", "2026-01-02T08:00:10.000+00:00"),
-                event("sweep_resumed", "2026-01-03T08:00:00.000+00:00"),
-                event("sweep_finished", "2026-01-03T08:00:05.500+00:00"),
-            ]
-        )
-    )
-    assert journal.elapsed_s(folder) == 30 + 10 + 5.5
-
-
-def test_a_sweep_without_a_journal_has_no_elapsed_time(tmp_path: Path) -> None:
-    assert journal.elapsed_s(SweepFolder(tmp_path)) is None
-
-
 def test_a_disk_that_fills_up_within_a_line_is_a_storage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, line: write(descriptor, line[:5]))

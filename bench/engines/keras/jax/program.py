@@ -8,7 +8,7 @@ variables of the real model and optimizer get a copy at the end of ``train``, ou
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -117,6 +117,10 @@ class JaxLoop(KerasEngine):
     def synchronize(self) -> None:
         """Returns when the last program has finished; all its results are ready at once."""
         self.state.losses.block_until_ready()
+
+    def trained(self) -> Iterable[jax.Array]:
+        """The state's weights: the real variables get copies only."""
+        return self.state.weights
 
     def weights(self) -> Weights:
         """A copy of the weights, straight from the state."""

@@ -157,3 +157,25 @@ def test_a_variable_that_landed_elsewhere_is_unavailable(device: Any) -> None:
     device.make_sure_of("cpu", "cpu")
     with pytest.raises(Unavailable, match="asked for gpu, Keras' variables landed on cpu"):
         device.make_sure_of("gpu", "cpu")
+
+
+@dataclasses.dataclass(frozen=True)
+class JaxDevice:
+    """A device of JAX's, which come in sets."""
+
+    platform: str
+
+
+@pytest.mark.parametrize(
+    ("backend", "value", "home"),
+    [
+        ("tensorflow", SimpleNamespace(device="/job:localhost/replica:0/task:0/device:CPU:0"), "cpu"),
+        ("tensorflow", SimpleNamespace(device="/job:localhost/replica:0/task:0/device:GPU:1"), "gpu"),
+        ("jax", SimpleNamespace(devices=lambda: {JaxDevice("tpu")}), "tpu"),
+        ("torch", SimpleNamespace(device=SimpleNamespace(type="cpu")), "cpu"),
+        ("torch", SimpleNamespace(device=SimpleNamespace(type="cuda")), "gpu"),
+        ("torch", SimpleNamespace(device=SimpleNamespace(type="xla")), "tpu"),
+    ],
+)
+def test_a_backends_array_tells_its_kind_of_device(device: Any, backend: str, value: Any, home: str) -> None:
+    assert device.kind_of_home(backend, value) == home

@@ -173,3 +173,26 @@ def test_torch_xla_on_the_cpu_is_no_tpu(monkeypatch: pytest.MonkeyPatch) -> None
     _install_xla(monkeypatch, "CPU", [])
     with pytest.raises(Unavailable, match="drives a CPU, not a TPU"):
         open_device("tpu", torch.float32)
+
+
+@pytest.mark.usefixtures("_no_room")
+def test_a_gpu_that_is_full_is_there_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", _answers(True))
+    monkeypatch.setattr(torch.cuda, "get_device_name", _answers("A card"))
+    with pytest.raises(torch.OutOfMemoryError, match="CUDA out of memory"):
+        open_device("gpu", torch.float32)
+
+
+@pytest.fixture
+def _no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has 4.00 MiB free")
+
+    monkeypatch.setattr(torch, "ones", full)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "home"), [("cpu", "cpu"), ("cuda:1", "gpu"), ("xpu", "gpu"), ("mps", "gpu"), ("xla", "tpu")]
+)
+def test_a_tensors_device_is_a_kind_of_device(tensors: str, home: str) -> None:
+    assert device.kind_of_home(torch.device(tensors)) == home

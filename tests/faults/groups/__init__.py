@@ -1,0 +1,1 @@
+"""The faults, a module per group, each with its list ``FAULTS``."""
