@@ -98,6 +98,7 @@ def readers(scratch: Path) -> list[Reader]:
         _traces(now),
         _old_traces(old),
         _tables(_copied(LATEST_WITHOUT_CHECKSUM, scratch / "tables")),
+        _tables_of_plans(_copied(LATEST_WITHOUT_CHECKSUM, scratch / "plans")),
         _holder(scratch / "holder.json"),
     ]
 
@@ -281,6 +282,22 @@ def _tables(folder: SweepFolder) -> Reader:
         return False
 
     return Reader("tables of version 3", altered(json.loads(content)).flatmap(as_text), check, cost=10)
+
+
+def _tables_of_plans(folder: SweepFolder) -> Reader:
+    """Whatever is read of an old plan, the tables can be built of it."""
+    content = folder.sweep_json.read_bytes()
+
+    def check(changed: bytes) -> bool:
+        folder.sweep_json.write_bytes(changed)
+        with suppress(BenchError):
+            build_tables(folder)
+            return True
+        return False
+
+    plain = json.loads(content)
+    cells = altered({"cells": plain["cells"]}).map(lambda changed: plain | changed)
+    return Reader("tables of version 3's plan", cells.flatmap(as_text), check, cost=10)
 
 
 def _holder(path: Path) -> Reader:

@@ -11,7 +11,8 @@ from tests.fuzz.readers import main, readers
 
 NAMES = [
     "result.json", "result.json, checksum anew", "result.json, version 3", "sweep.json", "sweep.json, version 3",
-    "journal.jsonl", "trace.parquet", "trace.parquet, version 3", "tables of version 3", "lock's holder",
+    "journal.jsonl", "trace.parquet", "trace.parquet, version 3", "tables of version 3",
+    "tables of version 3's plan", "lock's holder",
 ]  # fmt: skip
 FEW, MANY = 40, 2000
 
