@@ -16,7 +16,6 @@ from tests.faults.groups import (
     workers,
 )
 
-
 FAST = (
     "ctrl-c-run",
     "kill-run",

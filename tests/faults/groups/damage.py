@@ -100,7 +100,7 @@ def _others_of_run_gone(scene: Scene) -> None:
     scene.first_run().log.unlink()
 
 
-def one(name: str, what: str, harm: Callable[[RunFolder], object], reason: str, *) -> Fault:
+def one(name: str, what: str, harm: Callable[[RunFolder], object], reason: str) -> Fault:
     """A fault of the first run's record."""
     return Fault(
         name=name,

@@ -37,7 +37,7 @@ def _required(scene: Scene) -> Ended:
     return scene.sweep("framework.python=/nowhere/python", "sweep.require=[reference]")
 
 
-def said(name: str, what: str, strike: Strike, reason: str, *) -> Fault:
+def said(name: str, what: str, strike: Strike, reason: str) -> Fault:
     """A template that fails makes its runs unavailable, which is said and is no failure."""
     return Fault(
         name=name,
