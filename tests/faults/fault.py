@@ -53,7 +53,6 @@ class Fault:
         orderly: whether the parent could clean up: nothing may be left behind already at the disturbed end.
         reports: whether the disturbed folder must make a report.
         whole: whether the resumed sweep makes its report as well; for most, that of the disturbed one is enough.
-        fast: whether ``make test`` tries it, too.
     """
 
     name: str
@@ -74,7 +73,6 @@ class Fault:
     orderly: bool = True
     reports: bool = True
     whole: bool = False
-    fast: bool = False
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,19 @@ from tests.faults.groups import (
     workers,
 )
 
+FAST = (
+    "ctrl-c-run",
+    "kill-run",
+    "segfault",
+    "result-altered",
+    "changed-plan",
+    "kill-resume",
+    "second-sweep",
+    "budget",
+    "no-space-40",
+)
+"""Those that ``make test`` tries as well."""
+
 
 def matrix(kills: int = killing.KILLS) -> list[Fault]:
     """Every fault; of the random kills so many."""

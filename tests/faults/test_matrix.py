@@ -7,12 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults.fault import Fault
-from tests.faults.matrix import matrix, named
+from tests.faults.matrix import FAST, matrix, named
 from tests.faults.sweeping import Warm, scratch
 from tests.faults.trying import Trial
 
 FAULTS = matrix()
-FAST = [fault for fault in FAULTS if fault.fast]
 
 pytestmark = pytest.mark.xdist_group("faults")
 
@@ -27,7 +26,7 @@ def trial() -> Iterator[Trial]:
             warm.close()
 
 
-@pytest.mark.parametrize("fault", FAST, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", named(FAULTS, list(FAST)), ids=lambda fault: fault.name)
 def test_a_fault_loses_nothing(fault: Fault, trial: Trial) -> None:
     row = trial.run(fault)
     if row.not_here is not None:

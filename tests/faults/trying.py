@@ -66,7 +66,7 @@ class Trial:
         ends = checks.ends_of(scene.folder)
         row.seen = f"{code_text(ended.code)} {_statuses(ends)}"
         row.check("exit code", ended.code == fault.code, f"{code_text(ended.code)}: {ended.said[-300:]}")
-        if self._reports or ended.code != RUNS_FAILED:  # of failed runs, the summary under the report tells
+        if self._reports or ended.code not in (0, RUNS_FAILED):  # of runs, the summary under the report tells
             _check_words(fault, ended, row)
         _check_status(fault, ends, row)
         row.check("no survivors", *_nobody(scene))

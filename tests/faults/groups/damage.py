@@ -100,7 +100,7 @@ def _others_of_run_gone(scene: Scene) -> None:
     scene.first_run().log.unlink()
 
 
-def one(name: str, what: str, harm: Callable[[RunFolder], object], reason: str, *, fast: bool = False) -> Fault:
+def one(name: str, what: str, harm: Callable[[RunFolder], object], reason: str) -> Fault:
     """A fault of the first run's record."""
     return Fault(
         name=name,
@@ -111,7 +111,6 @@ def one(name: str, what: str, harm: Callable[[RunFolder], object], reason: str, 
         status="invalid",
         reason=reason,
         words=("invalid",),
-        fast=fast,
     )
 
 
@@ -136,8 +135,8 @@ def journal(name: str, what: str, harm: Harm) -> Fault:
 
 
 FAULTS = [
-    one("result-cut", "half of result.json is gone", lambda run: cut(run.result), "damaged", fast=True),
-    one("result-altered", "a loss in result.json is another number", _loss_altered, "checksum", fast=True),
+    one("result-cut", "half of result.json is gone", lambda run: cut(run.result), "damaged"),
+    one("result-altered", "a loss in result.json is another number", _loss_altered, "checksum"),
     one("result-flipped", "one bit of result.json is another", lambda run: flip(run.result), "damaged"),
     one("result-empty", "result.json is empty", lambda run: run.result.write_bytes(b""), "damaged"),
     one(
@@ -177,7 +176,7 @@ FAULTS = [
         resume=None,
     ),
     one("trace-cut", "half of the trace is gone", lambda run: cut(run.trace), "trace"),
-    one("trace-flipped", "one bit of the trace is another", lambda run: flip(run.trace, 0.3), "trace", fast=True),
+    one("trace-flipped", "one bit of the trace is another", lambda run: flip(run.trace, 0.3), "trace"),
     one("trace-gone", "the trace is deleted", lambda run: run.trace.unlink(), "trace"),
     Fault(
         name="trace-swapped",

@@ -92,7 +92,6 @@ FAULTS = [
         strike=at("run_started", 2, signal.SIGINT, recorded=2),
         code=130,
         words=("interrupted", "kept", RESUME),
-        fast=True,
     ),
     Fault(
         name="ctrl-c-twice",
@@ -181,7 +180,6 @@ FAULTS = [
         strike=at("run_started", 3, signal.SIGKILL, recorded=2),
         code=-signal.SIGKILL,
         orderly=False,
-        fast=True,
     ),
     Fault(
         name="kill-spawned-run",

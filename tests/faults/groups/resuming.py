@@ -134,7 +134,6 @@ FAULTS = [
         strike=once_finished(),
         code=0,
         words=("4 of 4 runs",),
-        fast=True,
     ),
     Fault(
         name="same-command",
@@ -149,7 +148,6 @@ FAULTS = [
         "the same name with other batch sizes",
         again("batch_size=16,20"),
         ("results/s", "another plan", "batch_size", "20", "--resume"),
-        fast=True,
     ),
     refused(
         "changed-rounds",
@@ -197,7 +195,6 @@ FAULTS = [
         strike=_killed_in_resume,
         code=-signal.SIGKILL,
         orderly=False,
-        fast=True,
     ),
     Fault(
         name="added-round",
@@ -229,7 +226,6 @@ FAULTS = [
         strike=_second_sweep,
         code=5,
         words=("results/s", "in use", "wait for it"),
-        fast=True,
     ),
     Fault(
         name="report-meanwhile",
@@ -249,6 +245,5 @@ FAULTS = [
         code=124,
         words=("sweep.budget_s", "kept", "bench sweep --resume results/s"),
         resume=("sweep.budget_s=600",),
-        fast=True,
     ),
 ]

@@ -157,7 +157,6 @@ FAULTS = [
             f"the disk is full at the {nth}th write",
             planted(["refuse_writes", AT, "ENOSPC", nth]),
             ("results", "No space left", "free"),
-            fast=nth == 40,
             resume=() if nth > 12 else None,
         )
         for nth in (2, 15, 27, 40, 55)

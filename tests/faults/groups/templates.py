@@ -37,7 +37,7 @@ def _required(scene: Scene) -> Ended:
     return scene.sweep("framework.python=/nowhere/python", "sweep.require=[reference]")
 
 
-def said(name: str, what: str, strike: Strike, reason: str, *, fast: bool = False) -> Fault:
+def said(name: str, what: str, strike: Strike, reason: str) -> Fault:
     """A template that fails makes its runs unavailable, which is said and is no failure."""
     return Fault(
         name=name,
@@ -49,12 +49,11 @@ def said(name: str, what: str, strike: Strike, reason: str, *, fast: bool = Fals
         reason=reason,
         words=("reference", reason),
         resume=RETRY,
-        fast=fast,
     )
 
 
 FAULTS = [
-    said("import-aborts", "a library aborts on import", broken_once("kill -ABRT $$"), "SIGABRT", fast=True),
+    said("import-aborts", "a library aborts on import", broken_once("kill -ABRT $$"), "SIGABRT"),
     said(
         "import-fails",
         "a module is missing",

@@ -57,7 +57,6 @@ def ends(
     status: str,
     reason: str,
     *,
-    fast: bool = False,
     settings: tuple[str, ...] = (),
 ) -> Fault:
     """The fault of a worker whose run is to be retried."""
@@ -72,7 +71,6 @@ def ends(
         words=("r0 reference eager cpu b", status, reason[:18], "bench sweep --resume results/s --retry "),
         resume=("--retry", status),
         settings=settings,
-        fast=fast,
     )
 
 
@@ -103,7 +101,6 @@ FAULTS = [
         struck(interpreters.RAISE),
         "error",
         "RuntimeError: planted failure",
-        fast=True,
     ),
     ends(
         "exits-0",
@@ -113,7 +110,7 @@ FAULTS = [
         "exited with code 0 and left no record",
     ),
     ends("exits-7", "exit(7)", struck(interpreters.EXIT_7), "crashed", "exited with code 7 and left no record"),
-    ends("segfault", "SIGSEGV", struck(interpreters.SEGFAULT), "crashed", "SIGSEGV", fast=True),
+    ends("segfault", "SIGSEGV", struck(interpreters.SEGFAULT), "crashed", "SIGSEGV"),
     ends(
         "segfault-spawned",
         "SIGSEGV of a fresh interpreter",
@@ -138,7 +135,6 @@ FAULTS = [
         "timeout",
         "protocol.stall_s = 1.5 s",
         settings=STALL,
-        fast=True,
     ),
     ends(
         "hangs-spawned",
@@ -194,7 +190,6 @@ FAULTS = [
         struck(interpreters.RAISE_MEMORY),
         "oom",
         "can't allocate memory",
-        fast=True,
     ),
     ends(
         "oom-limit",
