@@ -80,6 +80,7 @@ def check(config: DictConfig, run_mode: RunMode) -> None:
         return
     hydra = config.hydra
     _check_paths(hydra, run_mode)
+    _check_verbose(_plain(hydra, "verbose"))
     for key in ("callbacks", "job.env_set"):
         if OmegaConf.select(hydra, key):
             raise UsageError(
@@ -103,6 +104,12 @@ def _check_paths(hydra: DictConfig, run_mode: RunMode) -> None:
             raise UsageError(f"hydra.{key}={_plain(hydra, key)}: not allowed", _OURS, _LEAVE_OUT)
 
 
+def _check_verbose(value: Any) -> None:
+    names = value if isinstance(value, list) else [value]
+    if not all(isinstance(name, bool | str) for name in names):
+        raise UsageError(f"hydra.verbose={value}: not allowed", "it is true, false, or the names of loggers")
+
+
 def _check_logging(key: str, plain: Any) -> None:
     """Log handlers are made by name, from any arguments; those that print are allowed."""
     for name, value in _leaves(plain, key):
@@ -112,11 +119,13 @@ def _check_logging(key: str, plain: Any) -> None:
             raise UsageError(
                 f"{name}={value}: not allowed",
                 "logs go to the terminal: a config makes no files and calls nothing",
-                f"{key.replace('.', '/')}=stdout prints them",
+                f"{_as_group(key)}=stdout prints them",
             )
 
 
 def _check_plug_in(key: str, plain: Any, allowed: Sequence[str]) -> None:
+    if not isinstance(plain, Mapping):
+        raise UsageError(f"{key}={plain}: not allowed", "it is a plug-in and its settings", f"{_as_group(key)}=NAME")
     for name, value in _leaves(plain, key):
         if name.rpartition(".")[2] == "_target_" and not (name == f"{key}._target_" and value in allowed):
             raise UsageError(
@@ -124,6 +133,10 @@ def _check_plug_in(key: str, plain: Any, allowed: Sequence[str]) -> None:
                 "nothing that a config names is run, other than an installed launcher",
                 "choose it as a group, such as hydra/launcher=joblib",
             )
+
+
+def _as_group(key: str) -> str:
+    return key.replace(".", "/")
 
 
 def _installed_launchers() -> list[str]:

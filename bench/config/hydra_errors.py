@@ -11,6 +11,8 @@ from omegaconf.errors import OmegaConfBaseException
 from bench.config.reader import known_keys, nearest, unknown_key
 from bench.errors import UsageError
 
+# What Hydra raises in passing over values of a type it did not think of.
+_CARELESS = (ValueError, TypeError, AttributeError, KeyError, AssertionError)
 _NO_SUCH_KEY = re.compile(r"Could not override '([^']+)'")
 _SEVERAL_VALUES = re.compile(r"Ambiguous value for argument '([^=]+)=(.*?)' 1\.")
 
@@ -19,7 +21,7 @@ def is_refusal(error: Exception) -> bool:
     """Whether Hydra or OmegaConf refused the user's settings: any other exception is a bug of ours."""
     if isinstance(error, HydraException | OmegaConfBaseException):
         return True
-    return isinstance(error, ValueError) and _raised_by(error).startswith("hydra.")
+    return isinstance(error, _CARELESS) and _raised_by(error).startswith(("hydra.", "omegaconf."))
 
 
 def usage_error(refusal: Exception) -> UsageError:

@@ -26,7 +26,8 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
-_CLEARING_LIMIT_S = 4.0
+_GRACE_S, _CLEARING_LIMIT_S = 0.5, 4.0
+_SHARED_MEMORY = "/dev/shm"
 _RUSAGE = ("ru_utime", "ru_stime", "ru_maxrss", "ru_majflt", "ru_nivcsw")
 
 
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str]) -> NoReturn:
         os._exit(127)
     _tell(lifeline, started=pid)
     status, counted = _see_to_its_end(pid, lifeline, woken)
-    end_all_below()
+    clear_up_after(pid)
     _remove(scratch)
     _tell(lifeline, **end_message(status, counted))
     if sys.platform != "linux":
@@ -108,14 +109,32 @@ def adopt_orphans() -> None:
     _ask_kernel(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-def end_all_below() -> None:
-    """Kills and reaps every process below this one, orphans it adopted included; at once where there is none."""
-    deadline_s = time.monotonic() + _CLEARING_LIMIT_S
-    while _reap() and time.monotonic() < deadline_s:
-        for pid in descendants(os.getpid()):
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
+def clear_up_after(pid: int) -> None:
+    """Leaves nothing of a process that has ended and was a child of this one; at once where there is nothing.
+
+    What it had started is adopted by now. It gets a moment to end by itself, because what Python shares between
+    processes is removed by a helper as soon as its owner is gone; then it is killed.
+    """
+    began_s = time.monotonic()
+    while _reap() and (waited_s := time.monotonic() - began_s) < _CLEARING_LIMIT_S:
+        if waited_s > _GRACE_S:
+            _kill_all_below()
         time.sleep(0.005)
+    _remove_shared_memory(pid)
+
+
+def _kill_all_below() -> None:
+    for pid in descendants(os.getpid()):
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _remove_shared_memory(pid: int) -> None:
+    """Libraries name theirs by their process, and remove it at an orderly end only (Intel's OpenMP, PyTorch)."""
+    with suppress(OSError):
+        for name in os.listdir(_SHARED_MEMORY):
+            if name.startswith((f"__KMP_REGISTERED_LIB_{pid}_", f"torch_{pid}_")):
+                os.unlink(f"{_SHARED_MEMORY}/{name}")
 
 
 def descendants(pid: int) -> list[int]:

@@ -163,15 +163,20 @@ class Kept:
 
     def _wait_for_start(self, interpreter: str) -> None:
         try:
-            message = self._messages.next(_START_LIMIT_S)
+            message = self._messages.next(_START_LIMIT_S) or {}
+            if "started" not in message:
+                reason = message.get("not_started", "its keeper ended")
+                raise Unavailable(f"the interpreter {interpreter} cannot be started: {reason}")
         except BaseException:
             self.end()
+            self.close_pipes()
             raise
-        if message and "started" in message:
-            return
-        self.end()
-        reason = (message or {}).get("not_started", "its keeper ended")
-        raise Unavailable(f"the interpreter {interpreter} cannot be started: {reason}")
+
+    def close_pipes(self) -> None:
+        """Closes our ends of the command's standard input and output, where they are pipes."""
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
 
     def _close(self, end: Exit) -> None:
         if end is UNSEEN:  # only a keeper that died itself leaves anything behind

@@ -6,15 +6,18 @@ Waiting never polls: a parent that spins beside the measured child takes a core 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Protocol
 
 from bench.errors import Unavailable
-from bench.run.keeping import UNSEEN, Exit, Kept, Messages, end_group, kill_group
+from bench.run.keeping import UNSEEN, Exit, Kept, Messages
 from bench.store.writer import storage_error
 
 _BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
@@ -28,7 +31,7 @@ class TemplateEnded(Exception):
 
 
 class WorkerProcess(Protocol):
-    """A worker on its way; ``pid`` leads its process group."""
+    """A worker on its way, at ``pid`` or below it."""
 
     pid: int
 
@@ -36,7 +39,7 @@ class WorkerProcess(Protocol):
         """How it ended, or None where it is still running after ``timeout_s``."""
 
     def kill(self) -> None:
-        """Ends its whole process group at once."""
+        """Ends it and everything below it at once."""
 
 
 def command(python: str | None, role: str, *arguments: str) -> list[str]:
@@ -152,9 +155,7 @@ class Template:
         """Ends the template and a worker it may have; returns how it ended and its last words on standard error."""
         if self._last_words is None:
             end = self._kept.end()
-            for pipe in (self._kept.process.stdin, self._kept.process.stdout):
-                if pipe is not None:
-                    pipe.close()
+            self._kept.close_pipes()
             self._last_words = self._read_last_words(end)
         return self._last_words
 
@@ -167,7 +168,7 @@ class Template:
 
 
 class ForkedWorker:
-    """A worker forked from a template."""
+    """A worker forked from a template, which leaves nothing of it behind."""
 
     def __init__(self, template: Template, pid: int) -> None:
         self._template = template
@@ -176,13 +177,14 @@ class ForkedWorker:
     def wait(self, timeout_s: float) -> Exit | None:
         """How it ended, or None where it is still running after ``timeout_s``."""
         end = self._template.hear_end(timeout_s)
-        if end is not None:
-            end_group(self.pid)
+        if end is UNSEEN:
+            self._template.close()  # its keeper does then what it could not do any more
         return end
 
     def kill(self) -> None:
-        """Ends its whole process group at once."""
-        kill_group(self.pid)
+        """Ends it at once; the template ends what it had started."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
 
 
 def open_log(log: Path) -> IO[bytes]:

@@ -69,7 +69,7 @@ def serve(speaking: int) -> None:
         _say(speaking, started=pid)
         _, status, counted = os.wait4(pid, 0)
         forking_s = time.process_time() - before_s
-        keeper.end_all_below()
+        keeper.clear_up_after(pid)
         shutil.rmtree(scratch, ignore_errors=True)
         message = keeper.end_message(status, counted)
         message["rusage"]["ru_utime"] += forking_s

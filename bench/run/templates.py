@@ -26,13 +26,15 @@ class TemplatePool:
         """The template for a cell; ``variables`` are the part of ``environment`` that tells templates apart.
 
         Raises:
-            Unavailable: the framework cannot be imported; said at once from the second time on.
+            Unavailable: the framework cannot be imported, or not in the time of a run; said at once from the second
+                time on.
+            TemplateEnded: somebody killed it as it imported.
         """
         key = (cell.python, cell.framework, cell.backend, tuple(sorted(variables.items())))
         if key in self._unavailable:
             raise self._unavailable[key]
         if key not in self._living or not self._living[key].usable:
-            self._living[key] = self._start(key, environment)
+            self._living[key] = self._start(key, environment, cell.protocol.timeout_s)
         return self._living[key]
 
     def close(self) -> None:
@@ -42,11 +44,11 @@ class TemplatePool:
             template.close()
         self._unavailable.clear()
 
-    def _start(self, key: Key, environment: Mapping[str, str]) -> Template:
+    def _start(self, key: Key, environment: Mapping[str, str], limit_s: float) -> Template:
         self._make_room()
         python, framework, backend, _ = key
         try:
-            return Template(python, framework, backend, environment)
+            return Template(python, framework, backend, environment, limit_s)
         except Unavailable as error:
             self._unavailable[key] = error
             raise

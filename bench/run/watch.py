@@ -4,6 +4,9 @@ A worker shows signs of life between its epochs. An epoch of ten million steps, 
 none for minutes, so that before a worker counts as stalled it is asked whether it has used its processor meanwhile:
 one look per ``protocol.stall_s``, from outside, costs the measured process nothing. What spins without end is left to
 ``protocol.timeout_s``.
+
+Where this process itself was stopped for a while (Ctrl-Z, a container that was frozen), that while counts for neither
+limit: the worker may have been stopped with it.
 """
 
 from __future__ import annotations
@@ -22,6 +25,8 @@ from bench.run.processes import WorkerProcess
 _WORKING_SHARE = 0.01
 """Least share of one processor, since the last look, that counts as working."""
 _END_LIMIT_S = 30.0
+_OVERSLEPT_S = 5.0
+"""A wait that ends so much too late was stopped itself; a loaded machine is not as late."""
 
 
 def see_to_its_end(process: WorkerProcess, protocol: ProtocolSpec, heartbeat: Path) -> tuple[Exit, str | None]:
@@ -39,9 +44,14 @@ def see_to_its_end(process: WorkerProcess, protocol: ProtocolSpec, heartbeat: Pa
                 return _end(process), _why_ended("still running after", "timeout_s", protocol.timeout_s, heartbeat)
             if life.stalled(now_s):
                 return _end(process), _why_ended("no sign of progress for", "stall_s", protocol.stall_s, heartbeat)
-            end = process.wait(max(0.01, min(deadline_s, life.due_s) - now_s))
+            patience_s = max(0.01, min(deadline_s, life.due_s) - now_s)
+            end = process.wait(patience_s)
             if end is not None:
                 return end, None
+            waited_s = time.monotonic() - now_s
+            if waited_s - patience_s > _OVERSLEPT_S:
+                deadline_s += waited_s  # nobody knows when it was stopped
+                life.resume()
     except BaseException:
         _end(process)
         raise
@@ -59,13 +69,17 @@ class _SignsOfLife:
         self._pid = pid
         self._heartbeat = heartbeat
         self._stall_s = stall_s
-        self._last_s = self._looked_s = time.monotonic()
-        self._used_s = processor_times_s(pid)
+        self.resume()
 
     @property
     def due_s(self) -> float:
         """When to look next."""
         return self._last_s + self._stall_s
+
+    def resume(self) -> None:
+        """Looks from now on; nothing is known of what was before."""
+        self._last_s = self._looked_s = time.monotonic()
+        self._used_s = processor_times_s(self._pid)
 
     def stalled(self, now_s: float) -> bool:
         """Whether nothing has been seen of it for too long."""

@@ -34,6 +34,7 @@ from bench.records import (
     SweepRecord,
 )
 from bench.store import journal
+from bench.store.content import content_of
 from bench.store.layout import RunFolder, SweepFolder
 from bench.store.reader import first_error
 from bench.store.trace import EPOCH_COLUMNS, STEP_COLUMNS, trace_table
@@ -154,7 +155,7 @@ def read_benchmarks(path: Path) -> BenchmarkFile:
         UsageError: it cannot be read, is no such file, or contradicts itself.
     """
     try:
-        content = path.read_bytes()
+        content = content_of(path)
     except OSError as error:
         raise UsageError(
             f"cannot read {path}: {error.strerror or error}",

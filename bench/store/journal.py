@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from bench.store.content import content_of
 from bench.store.layout import SweepFolder
 from bench.store.writer import storage_error, sync_folder, unreadable
 
@@ -113,7 +114,7 @@ def events(folder: SweepFolder, *kinds: str) -> Iterator[dict[str, Any]]:
         StorageError: the journal cannot be read.
     """
     try:
-        lines = folder.journal.read_bytes().split(b"\n")
+        lines = content_of(folder.journal).split(b"\n")
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:

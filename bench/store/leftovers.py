@@ -58,13 +58,14 @@ def _unneeded(run: RunFolder) -> Iterator[Path]:
     if not run.result.exists():
         yield run.trace
         yield memory
-    yield from _unfinished(run)
+    else:
+        yield from _unfinished(run)
 
 
 def _unfinished(run: RunFolder) -> Iterator[Path]:
     """Doubles of a record that was to be set aside and is still in its place."""
     places = sorted((run.path / ASIDE).glob("*"))
-    unfinished = [place for place in places if not (place / run.result.name).exists()]
+    unfinished = [place for place in places if place.name.isdigit() and not (place / run.result.name).exists()]
     yield from unfinished if len(unfinished) < len(places) else [run.path / ASIDE]
 
 

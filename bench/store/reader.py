@@ -21,6 +21,7 @@ from bench.cell import Cell, flattened
 from bench.errors import StorageError, UsageError
 from bench.records import MOST_ROUNDS, SCHEMA_VERSION, PlannedCell, RunResult, Status, SweepRecord, to_plain
 from bench.store import journal
+from bench.store.content import content_of
 from bench.store.layout import RunFolder, SweepFolder
 from bench.store.migration import FIRST_WITH_CHECKSUM, lifted_result, lifted_sweep
 from bench.store.sealing import CHECKSUM, checksum, opened
@@ -299,7 +300,7 @@ def _beyond_64_bits(plain: Any, where: str = "") -> Iterator[str]:
 
 def _bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return content_of(path)
     except (FileNotFoundError, NotADirectoryError):
         raise
     except OSError as error:

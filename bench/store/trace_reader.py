@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from bench.errors import StorageError
 from bench.records import RunResult
+from bench.store.content import content_of
 from bench.store.layout import RunFolder, SweepFolder
 from bench.store.migration import FIRST_WITH_CHECKSUM
 from bench.store.reader import DamagedRecordError, read_result, trusted_result
@@ -176,7 +177,7 @@ def _read(wanted: _Wanted) -> pa.Table:
 
 def _content(wanted: _Wanted) -> bytes:
     try:
-        content = wanted.run.trace.read_bytes()
+        content = content_of(wanted.run.trace)
     except (FileNotFoundError, NotADirectoryError):
         raise _MISSING from None
     except OSError as error:

@@ -203,6 +203,7 @@ def run_job(folder: SweepFolder, cell_id: str, *, round_: int, order: int) -> Ru
     if done is not None:
         return done
     with one_run():
+        _check_there(folder)
         planned, cells = _planned_cells(folder)
         cell = cells[cell_id]
         require_space(folder.path, bytes_of_run(cell))
@@ -215,6 +216,16 @@ def run_job(folder: SweepFolder, cell_id: str, *, round_: int, order: int) -> Ru
             order_in_round=order,
             target_loss=planned[cell_id].target_loss,
             data_file=data_file(folder, cell.data),
+        )
+
+
+def _check_there(folder: SweepFolder) -> None:
+    """A folder that somebody has removed meanwhile is not made anew by its next run."""
+    if not folder.sweep_json.exists():
+        raise StorageError(
+            f"{folder.sweep_json} is gone",
+            "a sweep's folder is left alone while it is written",
+            "run the sweep again; what was measured went with the folder",
         )
 
 

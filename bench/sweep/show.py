@@ -188,9 +188,9 @@ def _room(plan: Plan) -> str:
     try:
         free = free_bytes(where)
     except StorageError as error:
-        return f"Disk space: up to {needed} while it runs; {error.thing}."
+        return f"Disk space: about {needed} while it runs; {error.thing}."
     little = "" if free >= least else ": too little, free some or choose another folder with sweep.dir=PATH"
-    return f"Disk space: up to {needed} while it runs, {size_text(free)} are free in {where}{little}."
+    return f"Disk space: about {needed} while it runs, {size_text(free)} are free in {where}{little}."
 
 
 def _count(number: int, noun: str) -> str:

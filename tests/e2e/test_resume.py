@@ -51,7 +51,13 @@ def killed_after(folder: SweepFolder, runs: int, *settings: str) -> None:
         sweep.send_signal(signal.SIGKILL)
 
 
-@pytest.mark.parametrize("again", [("--resume", "results/mine"), SETTINGS], ids=["resume", "the same command"])
+@pytest.mark.parametrize(
+    "again",
+    [
+        pytest.param(("--resume", "results/mine"), id="resume"),
+        pytest.param(SETTINGS, id="the same command", marks=pytest.mark.faults),
+    ],
+)
 def test_what_is_missing_is_run_and_nothing_else(again: tuple[str, ...], tmp_path: Path, mine: SweepFolder) -> None:
     settings = [setting if "rounds" not in setting else "protocol.rounds=6" for setting in SETTINGS]
     killed_after(mine, 3, *settings)
@@ -72,6 +78,7 @@ def test_what_is_missing_is_run_and_nothing_else(again: tuple[str, ...], tmp_pat
     assert not mine.cache.exists()
 
 
+@pytest.mark.faults
 def test_a_finished_sweep_is_finished(tmp_path: Path, mine: SweepFolder) -> None:
     assert run(tmp_path, "bench", "sweep", *SETTINGS).returncode == 0
     before = records(mine)
@@ -103,6 +110,7 @@ def test_another_plan_is_refused_with_what_differs(tmp_path: Path, mine: SweepFo
         assert (records(mine), mine.journal.read_bytes(), mine.sweep_json.read_bytes()) == before
 
 
+@pytest.mark.faults
 def test_another_machine_is_refused(tmp_path: Path, mine: SweepFolder) -> None:
     assert run(tmp_path, "bench", "sweep", *SETTINGS).returncode == 0
     plain = json.loads(mine.sweep_json.read_text())
@@ -131,6 +139,7 @@ def test_runs_are_retried_and_waited_for_longer(tmp_path: Path, mine: SweepFolde
     assert len(events(mine, "run_started")) == 8
 
 
+@pytest.mark.faults
 def test_a_spent_budget_is_exit_124_and_can_be_gone_on_with(tmp_path: Path, mine: SweepFolder) -> None:
     spent = run(tmp_path, "bench", "sweep", *SETTINGS, "sweep.budget_s=0.000001")
     assert spent.returncode == 124, spent.stdout + spent.stderr
@@ -144,6 +153,7 @@ def test_a_spent_budget_is_exit_124_and_can_be_gone_on_with(tmp_path: Path, mine
     assert len(read_results(mine)) == 4
 
 
+@pytest.mark.faults
 def test_a_sweep_under_way_is_not_resumed_beside_it(tmp_path: Path, mine: SweepFolder) -> None:
     assert run(tmp_path, "bench", "sweep", *SETTINGS).returncode == 0
     before = mine.journal.read_bytes()

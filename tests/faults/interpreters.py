@@ -78,6 +78,11 @@ GROW_UNTIL_IT_SEGFAULTS = _LIMITED.format(step="[libc.memset(libc.malloc(8 << 20
 GROW_UNTIL_IT_ABORTS = _LIMITED.format(
     step="[libc.memset(libc.malloc(8 << 20) or os.abort(), 1, 8 << 20) for _ in iter(int, 1)]"
 )
+SHARE = (
+    "globals().setdefault('shared', __import__('multiprocessing.shared_memory').shared_memory.SharedMemory("
+    "create=True, size=4096)); print('shares', shared.name, flush=True); "
+    "lib = Path(f'/dev/shm/__KMP_REGISTERED_LIB_{os.getpid()}_0'); lib.touch(); print('shares', lib.name, flush=True)"
+)
 NO_SPACE = "raise OSError(28, os.strerror(28), str(self))"
 READ_ONLY = "raise OSError(30, os.strerror(30), str(self))"
 NO_SPACE_FOR_A_COMPILER = "raise RuntimeError('g++: error writing to /tmp/x.s: No space left on device')"

@@ -156,6 +156,20 @@ def test_nor_does_it_where_everything_was_stopped(
     assert_nothing_is_left(supervisor)
 
 
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+@pytest.mark.parametrize(
+    "end", [pytest.param(faults.KILL, id="killed"), pytest.param(faults.HANG, id="hangs", marks=SLOW)]
+)
+def test_no_shared_memory_outlives_a_worker(folder: SweepFolder, tmp_path: Path, isolation: str, end: str) -> None:
+    python = faults.faulty_python(tmp_path / "bad", f"{faults.SHARE}; {end}")
+    cell = make_cell(protocol={"isolation": isolation, "timeout_s": 3.0}, python=python)
+    assert run_cell(folder, cell, round_=0, order_in_round=0).status.failed
+    lines = folder.run(cell.id, 0).log.read_text().splitlines()
+    names = [line.split()[1] for line in lines if line.startswith("shares ")]
+    assert len(names) == 2
+    assert not [name for name in names if Path("/dev/shm", name).exists()]
+
+
 @pytest.mark.parametrize("isolation", FORK_SOON)
 @pytest.mark.parametrize(
     "text",

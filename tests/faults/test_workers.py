@@ -17,6 +17,7 @@ import pytest
 
 from bench.cell import BudgetSpec, Cell, DataSpec, OptimizerSpec
 from bench.errors import StorageError
+from bench.plan.gpus import Nvidia, NvidiaGpu
 from bench.records import CompileCache, PlannedCell, RunRequest, RunResult, Status
 from bench.run import supervisor
 from bench.run.attempt import Attempt, attempt
@@ -311,6 +312,65 @@ def test_an_interpreter_that_is_not_there_makes_the_cell_unavailable(folder: Swe
     result = run(folder, make_cell(protocol={"isolation": isolation}, python="/nowhere/python"))
     assert result.status is Status.UNAVAILABLE
     assert "/nowhere/python" in (result.reason or "")
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+def test_an_interpreter_that_may_not_be_executed_makes_the_cell_unavailable(
+    folder: SweepFolder, tmp_path: Path, isolation: str
+) -> None:
+    python = Path(faults.script(tmp_path / "bad", "#!/bin/sh\n"))
+    python.chmod(0o644)
+    result = run(folder, make_cell(protocol={"isolation": isolation}, python=str(python)))
+    assert result.status is Status.UNAVAILABLE
+    assert f"the interpreter {python} cannot be started: it may not be executed" in (result.reason or "")
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+def test_an_interpreter_for_another_machine_makes_the_cell_unavailable(
+    folder: SweepFolder, tmp_path: Path, isolation: str
+) -> None:
+    python = faults.script(tmp_path / "bad", "\x7fELF, but not for this processor")
+    result = run(folder, make_cell(protocol={"isolation": isolation}, python=python))
+    assert result.status is Status.UNAVAILABLE
+    assert "cannot be started: Exec format error" in (result.reason or "")
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+def test_an_import_that_hangs_is_ended_and_said(folder: SweepFolder, tmp_path: Path, isolation: str) -> None:
+    python = faults.script(tmp_path / "bad", "#!/bin/sh\nsleep 3600\n")
+    result = run(folder, make_cell(protocol={"isolation": isolation, "timeout_s": 1.5}, python=python))
+    if isolation == "fork":
+        expected = Status.UNAVAILABLE, "reference cannot be imported: it was not imported within 1.5 s"
+        assert (result.status, result.reason) == expected
+    else:
+        assert result.status is Status.TIMEOUT
+        assert "protocol.timeout_s = 1.5 s" in (result.reason or "")
+        assert (result.reason or "").endswith("reference was still being imported")
+
+
+def test_a_template_that_is_killed_as_it_imports_says_nothing_of_its_framework(
+    folder: SweepFolder, tmp_path: Path
+) -> None:
+    once = tmp_path / "once"
+    python = faults.script(
+        tmp_path / "bad",
+        f'#!/bin/sh\n[ -e {once} ] || {{ touch {once}; kill -KILL $$; }}\nexec {sys.executable} "$@"\n',
+    )
+    assert run(folder, make_cell(python=python)).status is Status.OK
+
+
+def test_a_gpu_that_is_full_is_out_of_memory_and_says_who_holds_it(
+    folder: SweepFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = NvidiaGpu(name="NVIDIA H100", driver="580", memory_bytes=85 * 10**9, used_bytes=84 * 10**9)
+    monkeypatch.setattr("bench.run.attempt.nvidia", lambda: Nvidia((card,)))
+    full = "raise RuntimeError('CUDA error: out of memory')"
+    python = faults.faulty_python(tmp_path / "full", full, method="Engine.open_device", after=0)
+    result = run(folder, make_cell(device="gpu", python=python))
+    assert result.status is Status.OOM
+    assert "CUDA error: out of memory; peak " in (result.reason or "")
+    held = "other processes hold 84.0 GB of the 85.0 GB of the NVIDIA H100"
+    assert (result.reason or "").endswith(held)
 
 
 def test_a_template_that_was_killed_is_replaced(folder: SweepFolder) -> None:

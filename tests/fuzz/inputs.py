@@ -27,6 +27,8 @@ from bench import app
 from bench.config import known_keys, read_config
 from bench.errors import BenchError, UsageError
 from bench.plan.datafile import read_table
+from bench.report.exchange import export_benchmarks
+from bench.store.benchmarks import read_benchmarks
 from bench.store.layout import SweepFolder
 from bench.store.reader import read_cell, read_results, read_sweep
 from bench.text import one_line
@@ -231,6 +233,17 @@ def _try_record(path: Path, patch: Patch) -> str | None:
     return None
 
 
+def _try_benchmarks(path: Path, patch: Patch) -> str | None:
+    """Any damage to a file for ``bench import``."""
+    whole = path / "whole.json"
+    if not whole.exists():
+        list(export_benchmarks(make_sweep(path / "sweep", batch_sizes=(8, 32), rounds=2, epochs=2), whole))
+    damaged = path / "damaged.json"
+    damaged.write_bytes(patch.of(whole.read_bytes()))
+    read_benchmarks(damaged)
+    return None
+
+
 def _try_text(path: Path, text: str) -> str | None:
     shown = one_line(text, 40)
     return None if shown.isprintable() and len(shown) <= 40 else f"shown as {shown!r}"
@@ -259,6 +272,7 @@ KINDS: dict[str, tuple[Attempt, st.SearchStrategy[Any], int]] = {
     "parquet: damaged": (_try_parquet, PATCHES, 1),
     "parquet: bytes": (_try_parquet, BYTES, 1),
     "records: damaged": (_try_record, PATCHES, 1),
+    "benchmark files: damaged": (_try_benchmarks, PATCHES, 1),
     "text shown": (_try_text, st.text() | HOSTILE, 1),
 }
 """How it is tried, what, and how many times fewer than the others, being slower."""

@@ -46,6 +46,7 @@ class Reader:
         name: of the reader.
         inputs: damaged files.
         check: has one read; raises whatever must not happen, else tells whether it was taken for a whole file.
+        cost: inputs of another reader that take as long as one of this; so many times fewer are tried.
         tried: inputs so far.
         accepted: of those, taken for whole.
         slowest_s: that one of them took.
@@ -54,19 +55,20 @@ class Reader:
     name: str
     inputs: st.SearchStrategy[bytes]
     check: Callable[[bytes], bool]
+    cost: int = 1
     tried: int = field(default=0, init=False)
     accepted: int = field(default=0, init=False)
     slowest_s: float = field(default=0.0, init=False)
 
     def try_inputs(self, examples: int, **options: Any) -> None:
-        """Tries about so many inputs.
+        """Tries about so many inputs, or fewer where each is dear.
 
         Raises:
             Exception: what an input did to the reader.
         """
 
         @settings(
-            max_examples=examples,
+            max_examples=max(1, examples // self.cost),
             database=None,
             deadline=None,
             suppress_health_check=list(HealthCheck),
@@ -96,6 +98,7 @@ def readers(scratch: Path) -> list[Reader]:
         _traces(now),
         _old_traces(old),
         _tables(_copied(LATEST_WITHOUT_CHECKSUM, scratch / "tables")),
+        _tables_of_plans(_copied(LATEST_WITHOUT_CHECKSUM, scratch / "plans")),
         _holder(scratch / "holder.json"),
     ]
 
@@ -278,7 +281,23 @@ def _tables(folder: SweepFolder) -> Reader:
             return read_results(folder)[0].status is not Status.INVALID
         return False
 
-    return Reader("tables of version 3", altered(json.loads(content)).flatmap(as_text), check)
+    return Reader("tables of version 3", altered(json.loads(content)).flatmap(as_text), check, cost=10)
+
+
+def _tables_of_plans(folder: SweepFolder) -> Reader:
+    """Whatever is read of an old plan, the tables can be built of it."""
+    content = folder.sweep_json.read_bytes()
+
+    def check(changed: bytes) -> bool:
+        folder.sweep_json.write_bytes(changed)
+        with suppress(BenchError):
+            build_tables(folder)
+            return True
+        return False
+
+    plain = json.loads(content)
+    cells = altered({"cells": plain["cells"]}).map(lambda changed: plain | changed)
+    return Reader("tables of version 3's plan", cells.flatmap(as_text), check, cost=10)
 
 
 def _holder(path: Path) -> Reader:

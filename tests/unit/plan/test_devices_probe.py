@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from bench.engines import catalogue
@@ -52,6 +53,19 @@ def test_a_command_in_time_gives_its_code_and_texts() -> None:
     finished = run_bounded([sys.executable, "-c", code], os.environ, 30)
     assert (finished.code, finished.output) == (3, "out\n")
     assert finished.last_words == "exit code 3: last"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="orphans of another session are found on Linux only")
+def test_what_a_command_leaves_behind_is_ended_though_it_left_its_session(tmp_path: Path) -> None:
+    code = "import subprocess; print(subprocess.Popen(['sleep', '3600'], start_new_session=True).pid)"
+    finished = run_bounded([sys.executable, "-c", code], os.environ, 30)
+    assert finished.code == 0
+    assert not psutil.pid_exists(int(finished.output))
+
+
+def test_a_command_that_cannot_be_executed_is_an_error_of_the_system(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        run_bounded([str(tmp_path / "none")], os.environ, 30)
 
 
 def test_a_command_that_hangs_is_ended_with_all_its_children(tmp_path: Path) -> None:

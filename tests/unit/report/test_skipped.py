@@ -44,6 +44,7 @@ def end(folder: SweepFolder, planned: PlannedCell, cell: Cell, round_: int) -> N
     before = read_result(run)
     assert before is not None
     run.trace.unlink()
+    run.result.unlink()
     if cell.batch_size == 32:
         write_result(run, replace(before, status=Status.OOM, reason="MemoryError: planted"))
     else:

@@ -11,7 +11,13 @@ from typing import Any
 
 import pytest
 
+from bench.cell import BudgetSpec, Cell, DataSpec, ProtocolSpec
+from bench.records import Status
+from bench.run import heartbeat
 from bench.run.heartbeat import Heartbeat, last_beat_s, phase_in_words
+from bench.run.measure import Conditions, Recorder, measure
+from bench.run.worker import make_engine
+from bench.workload.data import generate
 
 
 def test_signs_of_life_have_the_monotonic_time_and_are_rare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,3 +81,19 @@ def test_a_full_disk_takes_nothing_from_the_run(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(os, "write", refuse)
     monkeypatch.setattr(os, "utime", refuse)
     Heartbeat(tmp_path / "heartbeat").enter("training")
+
+
+def test_every_phase_is_entered_before_it_is_timed() -> None:
+    data = DataSpec(name="teacher", n_train=40, n_val=10, features=4, noise=0.0, distribution="normal")
+    protocol = ProtocolSpec(steady_min_s=0.0, steady_min_epochs=1, parity_steps=2)
+    cell = Cell(
+        framework="reference", loop="eager", device="cpu", batch_size=16, batch_size_label="16", data=data,
+        budget=BudgetSpec(epochs=2), protocol=protocol,
+    )  # fmt: skip
+    entered: list[str] = []
+    recorder = Recorder()
+    conditions = Conditions(cell=cell, round_=0, entered=entered.append)
+    measure(make_engine(cell, 0), generate(data, cell.seed), conditions, recorder)
+    assert recorder.status is Status.OK
+    assert entered == ["build_s", "data_to_device_s", "first_step_s", "parity_s", "training", "steady"]
+    assert set(entered) <= set(heartbeat._WORDS)

@@ -200,8 +200,8 @@ def test_the_disk_is_not_to_blame(error: Exception) -> None:
     ("package", "version", "fits"),
     [
         ("torch", "2.13.0+cpu", True), ("torch", "1.13.1", False), ("keras", "3.15.1", True),
-        ("keras", "2.15.0", False), ("keras", None, False), ("tensorflow", "1.15.5", False), ("jax", "0.10.2", True),
-        ("scipy", None, True),
+        ("keras", "2.15.0", False), ("keras", None, False),
+        ("tensorflow", "1.15.5", False), ("jax", "0.10.2", True), ("scipy", None, True),
     ],
 )  # fmt: skip
 def test_a_version_that_the_engines_are_not_written_for_is_said(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +18,7 @@ from bench.store.leftovers import remove_leftovers
 from bench.store.reader import read_result, read_results
 from bench.store.trace_reader import read_traces, why_damaged
 from tests.synthetic import make_sweep
-
-STEPS = ("link", "mkdir", "open", "fsync", "rename", "replace", "unlink", "rmdir")
-
-
-class Crash(BaseException):
-    """The process is gone."""
+from tests.unit.store.crashes import crash_at
 
 
 @pytest.fixture
@@ -121,31 +114,3 @@ def assert_kept(folder: SweepFolder, run: RunFolder, first: RunResult, record: b
     assert sorted(path.name for path in (run.path / "aside").iterdir()) == ["1"]
     assert ((place / "result.json").read_bytes(), (place / "trace.parquet").read_bytes()) == (record, trace)
     assert (place / "reason.txt").read_text() == "why\n"
-
-
-@contextmanager
-def crash_at(step: int) -> Iterator[list[str]]:
-    """Ends the block as a kill would at the n-th call that changes the disk; yields what was called then."""
-    happened: list[str] = []
-    calls = 0
-
-    def counted(name: str) -> Any:
-        real = getattr(os, name)
-
-        def call(*arguments: Any, **options: Any) -> Any:
-            nonlocal calls
-            calls += 1
-            if happened or calls == step:  # nothing more is done, not even by what cleans up
-                happened.append(name)
-                raise Crash
-            return real(*arguments, **options)
-
-        return call
-
-    with pytest.MonkeyPatch.context() as patch:
-        for name in STEPS:
-            patch.setattr(os, name, counted(name))
-        try:
-            yield happened
-        except Crash:
-            assert happened

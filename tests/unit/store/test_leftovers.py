@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,7 @@ def test_doubles_of_a_record_that_was_not_set_aside_in_the_end_are_removed(folde
     first, second = read_results(folder)[:2]
     place = set_aside(folder, first.cell_id, first.round, "to be retried")
     runs = [folder.run(result.cell_id, result.round) for result in (first, second)]
+    shutil.copy(place / "result.json", runs[0].result)  # run again
     doubles = [place.parent / "2", runs[1].path / "aside" / "1"]
     for double in doubles:
         double.mkdir(parents=True)

@@ -16,11 +16,13 @@ import pytest
 from bench.errors import StorageError
 from bench.records import RunResult, Status, to_plain
 from bench.store.layout import RunFolder, SweepFolder
+from bench.store.leftovers import remove_leftovers
 from bench.store.reader import read_result, read_results, read_sweep
 from bench.store.sealing import CHECKSUM, checksum, opened, sealed
-from bench.store.trace_reader import read_traces
-from bench.store.writer import write_aside, write_bytes, write_result, write_sweep
+from bench.store.trace_reader import read_trace, read_traces, why_damaged
+from bench.store.writer import TRACE_SCHEMA, write_aside, write_bytes, write_result, write_sweep
 from tests.synthetic import make_sweep
+from tests.unit.store.crashes import crash_at
 
 RESULT = RunResult(cell_id="a", round=0, order_in_round=0, status=Status.OK, started_at="now")
 
@@ -91,6 +93,31 @@ def test_what_was_written_aside_never_stays(
         write_aside(path, fail if step == "fill" else lambda file: file.write(b"after"))
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert path.read_text() == "before"
+
+
+def test_a_crash_at_any_step_leaves_no_record_or_the_whole_one(folder: SweepFolder, tmp_path: Path) -> None:
+    first = read_results(folder)[0]
+    trace = read_trace(folder.run(first.cell_id, first.round)).cast(TRACE_SCHEMA)
+    step, seen = 0, set[bool]()
+    while True:
+        step += 1
+        crashed = SweepFolder(tmp_path / f"crash-{step}")
+        run = crashed.run(first.cell_id, first.round)
+        with crash_at(step) as happened:
+            write_result(run, first, trace)
+        seen.add(run.result.exists())
+        if run.result.exists():
+            assert read_result(run) == first
+            assert why_damaged(run) is None
+        else:
+            remove_leftovers(crashed)
+            assert not [path for path in crashed.path.rglob("*") if path.is_file()]
+            write_result(run, first, trace)
+            assert why_damaged(run) is None
+        if not happened:
+            break
+    assert step > 10
+    assert seen == {True, False}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks a descriptor's path up in /proc")
