@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +88,8 @@ def _hash(path: Path) -> str:
 def tables_of(folder: SweepFolder) -> dict[str, list[dict[str, Any]]]:
     """The columns that do not depend on time, as plain rows."""
     tables = build_tables(folder)
-    return {name: _rows(getattr(tables, name), list(columns)) for name, columns in SAME_COLUMNS.items()}
+    training = replace(tables, epochs=tables.epochs[tables.epochs["phase"] == "training"])  # how many others depends
+    return {name: _rows(getattr(training, name), list(columns)) for name, columns in SAME_COLUMNS.items()}
 
 
 def _rows(table: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
@@ -211,15 +214,17 @@ def _mapped() -> str:
 
 
 def twice_recorded(scene: Scene) -> list[str]:
-    """Runs whose end the journal tells twice although nothing was set aside in between."""
-    seen: set[tuple[Any, Any]] = set()
-    twice = []
-    for event in scene.events():
-        run = (event.get("cell_id"), event.get("round"))
-        if event.get("event") == "record_set_aside":
-            seen.discard(run)
-        elif event.get("event") == "run_finished":
-            if run in seen:
-                twice.append(f"{run[0]} r{run[1]}")
-            seen.add(run)
-    return twice
+    """Runs whose end the journal tells more often than their records, those set aside included, can explain.
+
+    That a record was set aside is seen from the folder: a crash may come between that and the journal's line.
+    """
+    finished = Counter(
+        (str(event.get("cell_id")), event.get("round"))
+        for event in scene.events()
+        if event.get("event") == "run_finished"
+    )
+    return [
+        f"{cell_id} r{round_}"
+        for (cell_id, round_), times in finished.items()
+        if times > 1 + len(list(scene.folder.runs.glob(f"{cell_id}/r{round_}/aside/*/result.json")))
+    ]

@@ -17,7 +17,7 @@ from tests.faults.sweeping import Ended, Scene
 
 GROUP = "real"
 PYTORCH = ("framework=pytorch", "batch_size=full", "protocol.steady_min_s=1")
-KERAS = ("framework=keras_jax", "loop=eager", "batch_size=full", "protocol.parity_steps=5")
+KERAS = ("framework=keras_jax", "loop=compiled", "batch_size=full", "protocol.parity_steps=5")
 LARGE = (
     "framework=pytorch", "batch_size=full", "protocol.rounds=1", "data.n=400000", "network.hidden=2048",
     "budget.epochs=1", "budget.target_epochs=1", "budget.target_batch_size=10000",
