@@ -70,7 +70,7 @@ FAULTS = [
         "import-prints",
         "a library prints on import, where messages are expected",
         broken_once("echo garbage; exit 0"),
-        "garbage",
+        "cannot be imported",
     ),
     Fault(
         name="no-interpreter",

@@ -23,25 +23,39 @@ LOUD = "print('x' * 20_000_000, flush=True)"
 GARBAGE = "(self / 'outcome.json').write_text('{garbage'); os._exit(0)"
 LYING = "(self / 'outcome.json').write_text('{\"status\": \"ok\"}'); os._exit(0)"
 HALF = "original(self, *arguments); path = self / 'trace.npz'; path.write_bytes(path.read_bytes()[:200]); os._exit(0)"
-NAN = "Engine.step = lambda self, *given: (setattr(self.optimizer, 'lr', float('nan')), original(self, *given))[1]"
+NAN = "globals().update(broken=True)"
+STAY_NAN = "if globals().get('broken'): self.optimizer.lr = float('nan')"
 TEMPLATE_TOO = "os.kill(os.getppid(), signal.SIGKILL); time.sleep(3600)"
 
 
-def faulty(scene: Scene, fault: str, *, method: str = "Engine.step", after: int = 3) -> str:
-    """The setting of an interpreter whose reference engine does something once, in whichever run comes first."""
+def faulty(scene: Scene, fault: str, *, method: str = "Engine.step", after: int = 3, lasting: str = "pass") -> str:
+    """The setting of an interpreter whose reference engine does something once, in whichever run comes first.
+
+    What is ``lasting`` it does in every call from then on.
+    """
     struck = scene.root / "struck"
-    lines = (f"if not os.path.exists({str(struck)!r}):", f"    open({str(struck)!r}, 'x').close()", f"    {fault}")
+    lines = [
+        f"if not os.path.exists({str(struck)!r}):",
+        f"    open({str(struck)!r}, 'x').close()",
+        f"    {fault}",
+        lasting,
+    ]
     path = interpreters.faulty_python(scene.root / "faulty", "\n        ".join(lines), method=method, after=after)
     return f"framework.python={path}"
 
 
 def struck(
-    fault: str, *more: str, method: str = "Engine.step", after: int = 3, plants: tuple[list[object], ...] = ()
+    fault: str,
+    *,
+    method: str = "Engine.step",
+    after: int = 3,
+    lasting: str = "pass",
+    plants: tuple[list[object], ...] = (),
 ) -> Strike:
     """A sweep whose first run has the fault."""
 
     def strike(scene: Scene) -> Ended:
-        ended = scene.sweep(faulty(scene, fault, method=method, after=after), *more, plants=plants)
+        ended = scene.sweep(faulty(scene, fault, method=method, after=after, lasting=lasting), plants=plants)
         scene.observe("fault happened", (scene.root / "struck").exists(), "no run met it")
         recorded = len(scene.results())
         scene.observe("every run has its row", recorded == 4, f"{recorded} of 4")
@@ -183,7 +197,7 @@ FAULTS = [
         "exited with code 7",
     ),
     ends("with-template", "takes its template with it", struck(TEMPLATE_TOO), "crashed", "vanished with the process"),
-    ends("diverges", "losses are no numbers", struck(NAN), "diverged", "loss"),
+    ends("diverges", "losses are no numbers", struck(NAN, lasting=STAY_NAN), "diverged", "loss"),
     ends(
         "oom-exception",
         "an allocator's exception",
