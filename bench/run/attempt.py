@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.cell import Cell
-from bench.errors import StorageError, Unavailable
+from bench.errors import NotInTime, StorageError, Unavailable
 from bench.plan.gpus import held_by_others, nvidia
 from bench.plan.host import clean_environment
 from bench.plan.system import SystemFiles
@@ -57,6 +57,8 @@ def attempt(request: RunRequest, request_file: Path, log: Path) -> Attempt:
     kills = _Kills()
     try:
         started = _start(request, cell, isolation, request_file, log)
+    except NotInTime as error:
+        return Attempt(isolation=isolation, status=Status.TIMEOUT, reason=f"{error.thing}: {error.next_step}")
     except Unavailable as error:
         status = Status.OOM if says_out_of_memory(str(error)) else Status.UNAVAILABLE
         return Attempt(isolation=isolation, status=status, reason=str(error))
