@@ -78,14 +78,14 @@ def check_unchanged(folder: SweepFolder, record: SweepRecord, asked: Plan | None
     """
     if asked is not None and (lines := changes(record, asked)):
         raise UsageError(
-            "\n  ".join([f"{folder.path} holds a sweep with another plan:", *lines]),
-            "a sweep is finished as it was planned: what was measured is never overwritten",
-            f"go on with it by: {folder.resume_command()}\nor choose another name for a new one",
+            f"{folder.path} holds a sweep with another plan:",
+            "\n".join([*lines, "a sweep is finished as it was planned: what was measured is never overwritten"]),
+            f"go on with it by: {folder.resume_command()}, or choose another name for a new one",
         )
     if lines := _moved(record):
         raise UsageError(
-            "\n  ".join([f"{folder.path} was begun on another machine or with other software:", *lines]),
-            "the rounds of a sweep are of one machine and its software",
+            f"{folder.path} was begun on another machine or with other software:",
+            "\n".join([*lines, "the rounds of a sweep are of one machine and its software"]),
             "go on there, or run a new sweep here and compare the two with: bench compare",
         )
 
