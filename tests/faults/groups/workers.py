@@ -213,10 +213,10 @@ FAULTS = [
         "MemoryError",
     ),
     ends(
-        "oom-segfault",
-        "SIGSEGV under a memory limit",
+        "segfault-limit",
+        "SIGSEGV far below a memory limit is no want of memory",
         struck(interpreters.SEGFAULT, plants=(["limit_memory", 16 << 30],)),
-        "oom",
+        "crashed",
         "SIGSEGV",
     ),
     Fault(
