@@ -197,7 +197,7 @@ FAULTS = [
         "exited with code 7",
     ),
     ends("with-template", "takes its template with it", struck(TEMPLATE_TOO), "crashed", "vanished with the process"),
-    ends("diverges", "losses are no numbers", struck(NAN, lasting=STAY_NAN), "diverged", "loss"),
+    ends("diverges", "losses are no numbers", struck(NAN, after=1, lasting=STAY_NAN), "diverged", "loss"),
     ends(
         "oom-exception",
         "an allocator's exception",
