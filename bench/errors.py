@@ -54,3 +54,7 @@ class RequiredMissing(BenchError):
 
 class Unavailable(BenchError):
     """This cell cannot run here; the reason becomes the run's row, not a failure of the sweep."""
+
+
+class NotInTime(Unavailable):
+    """Whether this cell can run here is not known: its framework was not imported within the time of a run."""

@@ -8,7 +8,6 @@ from itertools import starmap
 from bench.report import format as fmt
 from bench.report.completeness import missing_runs
 from bench.report.view import View
-from bench.store import journal
 from bench.store.sessions import FINISHED, Call, calls_of
 
 _ENDS = {
@@ -28,7 +27,7 @@ def to_finish(view: View) -> str:
 def history(view: View) -> str:
     """The calls that the sweep took and the records that were set aside; empty for one call that ran to its end."""
     calls = calls_of(view.folder)
-    aside = sum(1 for _ in journal.events(view.folder, journal.RECORD_SET_ASIDE))
+    aside = len(view.folder.records_set_aside())
     told = []
     if len(calls) == 1 and calls[0].end != FINISHED:
         told.append(f"Its call was {_end(calls[0])}.")

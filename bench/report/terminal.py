@@ -37,7 +37,7 @@ def print_summary(folder: SweepFolder, console: Console) -> None:
     # Text, never markup: names and reasons are foreign and may hold square brackets.
     for sentence in _sentences(view):
         console.print(Text(sentence))
-    for line in (f"Report: {folder.report_html}", *_next_step(view)):
+    for line in (*_next_step(view), f"Report: {folder.report_html}"):
         console.print(Text(line), soft_wrap=True)
 
 

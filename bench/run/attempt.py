@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.cell import Cell
-from bench.errors import StorageError, Unavailable
+from bench.errors import NotInTime, StorageError, Unavailable
 from bench.plan.gpus import held_by_others, nvidia
 from bench.plan.host import clean_environment
 from bench.plan.system import SystemFiles
@@ -19,7 +19,7 @@ from bench.run.files import remove
 from bench.run.keeping import UNSEEN, Exit
 from bench.run.noise import Look, look, noise_between
 from bench.run.oom import says_out_of_memory
-from bench.run.outcome import Ending, judge, log_tail, peak_in_words, read_outcome
+from bench.run.outcome import Ending, as_it_says, judge, log_tail, peak_of, read_outcome
 from bench.run.processes import SpawnedWorker, TemplateEnded, WorkerProcess
 from bench.run.room import read_room
 from bench.run.templates import templates
@@ -57,6 +57,8 @@ def attempt(request: RunRequest, request_file: Path, log: Path) -> Attempt:
     kills = _Kills()
     try:
         started = _start(request, cell, isolation, request_file, log)
+    except NotInTime as error:
+        return Attempt(isolation=isolation, status=Status.TIMEOUT, reason=f"{error.thing}: {error.next_step}")
     except Unavailable as error:
         status = Status.OOM if says_out_of_memory(str(error)) else Status.UNAVAILABLE
         return Attempt(isolation=isolation, status=status, reason=str(error))
@@ -78,10 +80,10 @@ def attempt(request: RunRequest, request_file: Path, log: Path) -> Attempt:
         importing=None if isolation == "fork" or (folder / HEARTBEAT).exists() else _framework(cell),
         log=log,
     )
-    status, reason = judge(ending) if outcome is None else _as_it_says(outcome, ending)
+    status, reason = judge(ending) if outcome is None else as_it_says(outcome, ending)
     if status is Status.OOM and cell.device == "gpu":
         reason = "; ".join(part for part in (reason, held_by_others(nvidia())) if part)
-    peak_bytes = _peak(outcome, ending)
+    peak_bytes = peak_of(outcome, ending)
     return Attempt(
         isolation=isolation,
         status=status,
@@ -106,21 +108,6 @@ class _Kills:
         """So many; None where nothing counts them."""
         now = SystemFiles().oom_kills().value
         return None if self._before is None or now is None else now - self._before
-
-
-def _as_it_says(outcome: WorkerOutcome, ending: Ending) -> tuple[Status, str | None]:
-    """The worker's own word; what it cannot know is that the kernel killed its compiler."""
-    status, reason = outcome.status, outcome.reason
-    if status is Status.ERROR and (ending.oom_kills or 0) > 0:
-        status, reason = Status.OOM, f"{reason}; the kernel's out-of-memory killer was at work meanwhile"
-    if status is not Status.OOM:
-        return status, reason
-    peak = peak_in_words(_peak(outcome, ending), ending.room, ending.group_limit_bytes)
-    return status, "; ".join(part for part in (reason, peak) if part)
-
-
-def _peak(outcome: WorkerOutcome | None, ending: Ending) -> int | None:
-    return ending.peak_bytes if outcome is None or outcome.process_peak_bytes is None else outcome.process_peak_bytes
 
 
 def _why_no_peak(end: Exit) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,9 @@ _OUTCOME = TypeAdapter(WorkerOutcome)
 _LOG_TAIL_BYTES = 8_192
 # How a program ends that does not look whether it was given the memory that it asked for.
 _AFTER_FAILED_ALLOCATION = ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGTRAP")
+_KERNEL_AT_WORK = "the kernel's out-of-memory killer was at work meanwhile"
+# How an exception says that a program it waited for was killed (g++, subprocess, a shell).
+_CHILD_KILLED = re.compile(r"\bkilled\b|sigkill|signal 9\b|status (?:-9|137)\b", re.IGNORECASE)
 _KILLED_AT_SHARE = 0.8
 """Of a control group's limit: what one process held when it was killed, where nobody counts the kernel's kills."""
 
@@ -79,6 +83,22 @@ def read_outcome(folder: Path) -> WorkerOutcome | None:
         raise unreadable(folder / OUTCOME, error) from error
 
 
+def as_it_says(outcome: WorkerOutcome, ending: Ending) -> tuple[Status, str | None]:
+    """The worker's own word; what it cannot know is that it was the kernel that killed its compiler."""
+    status, reason = outcome.status, outcome.reason
+    if status is Status.ERROR and (ending.oom_kills or 0) > 0 and _CHILD_KILLED.search(reason or ""):
+        status, reason = Status.OOM, f"{reason}; {_KERNEL_AT_WORK}"
+    if status is not Status.OOM:
+        return status, reason
+    peak = peak_in_words(peak_of(outcome, ending), ending.room, ending.group_limit_bytes)
+    return status, "; ".join(part for part in (reason, peak) if part)
+
+
+def peak_of(outcome: WorkerOutcome | None, ending: Ending) -> int | None:
+    """The worker's highest resident set: by its own word, which leaves its children out, else by the kernel's."""
+    return ending.peak_bytes if outcome is None or outcome.process_peak_bytes is None else outcome.process_peak_bytes
+
+
 def judge(ending: Ending) -> tuple[Status, str]:
     """Status and reason of a worker that ended without an outcome."""
     if ending.overdue is not None:
@@ -97,7 +117,7 @@ def judge(ending: Ending) -> tuple[Status, str]:
 def _why_memory(ending: Ending, tail: str) -> str | None:
     """What points to memory that ran out; None where nothing does."""
     if ending.was_killed and (ending.oom_kills or 0) > 0:
-        return "the kernel's out-of-memory killer was at work meanwhile"
+        return _KERNEL_AT_WORK
     if says_out_of_memory(tail):
         return f"its log ends with: {_last_line(tail)}"
     if ending.signal in _AFTER_FAILED_ALLOCATION and (bound := ending.room.tight(ending.peak_bytes)):

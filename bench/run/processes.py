@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Protocol
 
-from bench.errors import Unavailable
+from bench.errors import NotInTime, Unavailable
 from bench.run.keeping import UNSEEN, Exit, Kept, Messages
 from bench.store.writer import storage_error
 
@@ -24,6 +24,9 @@ _BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 _IMPORT_LIMIT_S = 300.0
 _GRACE_S = 10.0
 _NOT_ITS_OWN_DOING = ("SIGKILL", "SIGTERM")
+
+
+_RAISE_IT = "raise protocol.timeout_s if that is too short"
 
 
 class TemplateEnded(Exception):
@@ -84,7 +87,7 @@ class Template:
         """Starts it and waits until it has imported the framework, for ``limit_s`` seconds at most.
 
         Raises:
-            Unavailable: the framework cannot be imported, or not within the limit.
+            Unavailable: the framework cannot be imported; ``NotInTime`` where it was not within the limit.
             TemplateEnded: somebody killed it meanwhile.
         """
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as the template)
@@ -116,7 +119,7 @@ class Template:
             return float(message["import_s"])
         if message is None:
             self.close()
-            raise Unavailable(f"{self._name} cannot be imported: it was not imported within {self._limit_s:g} s")
+            raise NotInTime(f"{self._name} was not imported within {self._limit_s:g} s", "", _RAISE_IT)
         end = self._kept.wait(_GRACE_S) or UNSEEN
         last_words = self.close()
         if "failed" not in message and end.signal in (None, *_NOT_ITS_OWN_DOING) and end.code is None:

@@ -141,3 +141,7 @@ class SweepFolder:
     def run_folders(self) -> list[RunFolder]:
         """Every run folder there is, in a fixed order."""
         return [RunFolder(path) for path in sorted(self.runs.glob("*/r*"))]
+
+    def records_set_aside(self) -> list[Path]:
+        """Every earlier record of a run that was done again, in a fixed order."""
+        return sorted(self.runs.glob(f"*/r*/{ASIDE}/*/result.json"))

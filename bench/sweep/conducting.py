@@ -28,6 +28,7 @@ from bench.store import journal
 from bench.store.claim import link_latest, locked, new_folder
 from bench.store.data import data_file
 from bench.store.layout import SweepFolder
+from bench.store.leftovers import remove_leftovers
 from bench.store.reader import read_result, read_sweep
 from bench.store.sessions import is_finished, last_resumed, planned_rounds
 from bench.store.space import require_space
@@ -237,6 +238,7 @@ def _planned_cells(folder: SweepFolder) -> tuple[dict[str, PlannedCell], dict[st
 
 
 def _prepare(plan: Plan, folder: SweepFolder, overrides: Sequence[str]) -> SweepRecord:
+    remove_leftovers(folder)  # of a call that died before the plan was written
     store_data(plan, folder)
     record = sweep_record(plan, folder, overrides)
     write_sweep(folder, record)

@@ -124,6 +124,7 @@ def test_another_machine_is_refused(tmp_path: Path, mine: SweepFolder) -> None:
     assert "bench compare" in refused.stderr
 
 
+@pytest.mark.faults
 def test_runs_are_retried_and_waited_for_longer(tmp_path: Path, mine: SweepFolder) -> None:
     assert run(tmp_path, "bench", "sweep", *SETTINGS, "protocol.timeout_s=0.001").returncode == 3
     assert {result.status for result in read_results(mine)} == {Status.TIMEOUT}
@@ -179,6 +180,7 @@ def test_what_cannot_be_resumed_is_wrong_usage(asked: tuple[str, ...], words: st
     assert [*tmp_path.iterdir()] == []
 
 
+@pytest.mark.faults
 def test_ctrl_c_lets_the_run_under_way_finish(tmp_path: Path, mine: SweepFolder) -> None:
     settings = (*SETTINGS, "protocol.rounds=50", "protocol.steady_min_s=0.3")
     with start(tmp_path, "bench", "sweep", *settings, stderr=subprocess.PIPE) as sweep:

@@ -339,13 +339,11 @@ def test_an_interpreter_for_another_machine_makes_the_cell_unavailable(
 def test_an_import_that_hangs_is_ended_and_said(folder: SweepFolder, tmp_path: Path, isolation: str) -> None:
     python = faults.script(tmp_path / "bad", "#!/bin/sh\nsleep 3600\n")
     result = run(folder, make_cell(protocol={"isolation": isolation, "timeout_s": 1.5}, python=python))
-    if isolation == "fork":
-        expected = Status.UNAVAILABLE, "reference cannot be imported: it was not imported within 1.5 s"
-        assert (result.status, result.reason) == expected
-    else:
-        assert result.status is Status.TIMEOUT
-        assert "protocol.timeout_s = 1.5 s" in (result.reason or "")
-        assert (result.reason or "").endswith("reference was still being imported")
+    assert result.status is Status.TIMEOUT
+    assert result.reason is not None
+    assert "1.5 s" in result.reason
+    assert "raise protocol.timeout_s" in result.reason
+    assert "imported" in result.reason
 
 
 def test_a_template_that_is_killed_as_it_imports_says_nothing_of_its_framework(

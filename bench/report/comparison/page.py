@@ -263,7 +263,7 @@ def _knee_table(view: CompareView) -> DataTable:
         "moved": lambda row: _MOVES.get(row["moved"], fmt.one_line(row["reason"], 90)),
     }
     if knees["setting"].nunique() > 1:
-        columns = {"workload, setting": lambda row: f"{row['workload']} {row['setting']}"} | columns
+        columns = {"workload, setting": lambda row: fmt.one_line(f"{row['workload']} {row['setting']}")} | columns
     return _table(view, knees, columns, _MOST_ROWS, loop=_curve_label, file="knees")
 
 

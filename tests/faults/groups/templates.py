@@ -60,11 +60,16 @@ FAULTS = [
         broken_once("echo 'no such module: torch' >&2; exit 1"),
         "no such module: torch",
     ),
-    said(
-        "import-hangs",
-        "the import never ends",
-        broken_once("sleep 3600", plants=(["import_within", 2.0],)),
-        "not imported within",
+    Fault(
+        name="import-hangs",
+        group=GROUP,
+        what="the import never ends",
+        strike=broken_once("sleep 3600", plants=(["import_within", 2.0],)),
+        code=3,
+        status="timeout",
+        reason="not imported within",
+        words=("reference", "not imported within"),
+        resume=("--retry", "timeout"),
     ),
     said(
         "import-prints",

@@ -145,8 +145,12 @@ def test_the_summary_fits_80_columns_without_a_terminal(folder: SweepFolder) -> 
     print_summary(folder, Console(file=out, width=80))
     lines = out.getvalue().splitlines()
     assert "\x1b" not in out.getvalue()
-    assert all(len(line) <= 80 for line in lines[:-1])
-    assert lines[-1] == f"Report: {folder.report_html}"
+    assert all(len(line) <= 80 for line in lines[:-2])
+    # To be copied whole.
+    again, report = lines[-2:]
+    assert report == f"Report: {folder.report_html}"
+    assert again.startswith("To run again what failed: bench sweep --resume ")
+    assert again.endswith(f"{folder.name} --retry diverged,oom,timeout,crashed,error")
     assert any("PyTorch eager at batch full (1,000) trains the most samples per second" in line for line in lines)
     assert any(line.startswith("Runs: ") and "ok" in line for line in lines)
     assert any("no gpu" in line for line in lines)
@@ -163,7 +167,7 @@ def test_the_summary_is_the_same_before_the_tables_are_on_disk(
     for where in (folder, bare):
         out = io.StringIO()
         print_summary(where, Console(file=out, width=80))
-        said.append(out.getvalue().rpartition("Report: ")[0])
+        said.append(out.getvalue().rpartition("To run again")[0])
     assert said[0] == said[1]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from bench.records import Status, WorkerOutcome, to_plain
 from bench.run.keeping import UNSEEN, Exit
-from bench.run.outcome import Ending, judge, log_tail, read_outcome
+from bench.run.outcome import Ending, as_it_says, judge, log_tail, peak_of, read_outcome
 from bench.run.room import Bound, Room
 from bench.run.usage import Usage
 
@@ -109,6 +109,30 @@ ABORTED = "terminate called after throwing std::bad_alloc\n"
 )  # fmt: skip
 def test_judgement(tmp_path: Path, known: dict[str, object], log: str | None, status: Status, reason: str) -> None:
     assert judge(ending(tmp_path, log, **known)) == (status, reason)
+
+
+@pytest.mark.parametrize(
+    ("said", "kills", "status", "reason"),
+    [
+        ((Status.OK, None), 1, Status.OK, None),
+        ((Status.ERROR, "CppCompileError: g++: fatal error: Killed signal terminated program cc1plus"), 1, Status.OOM,
+         f"CppCompileError: g++: fatal error: Killed signal terminated program cc1plus; {KERNEL}; peak 1.5 GB"),
+        ((Status.ERROR, "CalledProcessError: Command 'g++' died with <Signals.SIGKILL: 9>."), 1, Status.OOM,
+         f"CalledProcessError: Command 'g++' died with <Signals.SIGKILL: 9>.; {KERNEL}; peak 1.5 GB"),
+        ((Status.ERROR, "CalledProcessError: Command 'g++' died with <Signals.SIGKILL: 9>."), 0, Status.ERROR,
+         "CalledProcessError: Command 'g++' died with <Signals.SIGKILL: 9>."),
+        ((Status.ERROR, "ValueError: shapes do not match"), 1, Status.ERROR, "ValueError: shapes do not match"),
+        ((Status.OOM, "MemoryError: no message"), None, Status.OOM, "MemoryError: no message; peak 1.5 GB"),
+    ],
+)  # fmt: skip
+def test_a_workers_own_word_counts_but_for_its_killed_compiler(
+    tmp_path: Path, said: tuple[Status, str | None], kills: int | None, status: Status, reason: str | None
+) -> None:
+    outcome = WorkerOutcome(status=said[0], reason=said[1], process_peak_bytes=3 * GB // 2)
+    known = ending(tmp_path, exit=Exit(code=0, usage=USED_2_GB), oom_kills=kills)
+    assert as_it_says(outcome, known) == (status, reason)
+    assert peak_of(outcome, known) == 3 * GB // 2
+    assert peak_of(None, known) == 2 * GB
 
 
 def test_an_outcome_is_read_back(tmp_path: Path) -> None:
