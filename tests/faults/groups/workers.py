@@ -197,7 +197,7 @@ FAULTS = [
         "exited with code 7",
     ),
     ends("with-template", "takes its template with it", struck(TEMPLATE_TOO), "crashed", "vanished with the process"),
-    ends("diverges", "losses are no numbers", struck(NAN, lasting=STAY_NAN), "diverged", "loss"),
+    ends("diverges", "losses are no numbers", struck(NAN, after=1, lasting=STAY_NAN), "diverged", "loss"),
     ends(
         "oom-exception",
         "an allocator's exception",
@@ -213,10 +213,10 @@ FAULTS = [
         "MemoryError",
     ),
     ends(
-        "oom-segfault",
-        "SIGSEGV under a memory limit",
+        "segfault-limit",
+        "SIGSEGV far below a memory limit is no want of memory",
         struck(interpreters.SEGFAULT, plants=(["limit_memory", 16 << 30],)),
-        "oom",
+        "crashed",
         "SIGSEGV",
     ),
     Fault(
