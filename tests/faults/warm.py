@@ -92,8 +92,8 @@ def _serve(speaking: int) -> Request | None:
             pid = os.fork()
             if pid == 0:
                 signal.set_wakeup_fd(-1)
-                for number in (signal.SIGCHLD, signal.SIGHUP):  # nohup has it ignored, which sweeps would inherit
-                    signal.signal(number, signal.SIG_DFL)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored, which sweeps would inherit
                 for descriptor in (speaking, reading, writing):
                     os.close(descriptor)
                 return Request.from_line(line)
