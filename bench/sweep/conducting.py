@@ -179,17 +179,15 @@ def _reported(folder: SweepFolder, console: Console, show: Show) -> Iterator[Non
             close_templates()
     except Left as left:
         _tell_of(left, folder)
-        if not left.at_once and _anything_ran(folder):
+        if not left.at_once:
             _report(folder, console, show)
         raise
     except StorageError:
         raise  # a report could not be written either
     except BaseException:
-        if _anything_ran(folder):
-            _report(folder, console, show)
-        raise
-    if _anything_ran(folder):
         _report(folder, console, show)
+        raise
+    _report(folder, console, show)
 
 
 def run_job(folder: SweepFolder, cell_id: str, *, round_: int, order: int) -> RunResult:
@@ -284,6 +282,9 @@ def _anything_ran(folder: SweepFolder) -> bool:
 
 
 def _report(folder: SweepFolder, console: Console, show: Show) -> None:
+    """Builds and shows it, where there is anything to report."""
+    if not _anything_ran(folder):
+        return
     # Late: figures and tables take a second to import, which `plan` and every job of a launcher would pay.
     from bench.report.build import build_report
 
