@@ -1,10 +1,12 @@
 """Whether a real slowdown is found: one of known size, planted in a real engine (see ``planted_template``).
 
-Run with ``make bench-planted``; ``ARGS="--trials 5"`` runs fewer. A trial is a small sweep: rounds, in each of them the
-engine as it is and the same engine slowed by 5 % and by 2 %, in random order, every run a process of its own. It is
-judged where every "faster" of this harness is (``bench.analysis.compare``), each slowdown for itself.
+Run with ``make bench-planted``; ``ARGS="--trials 5"`` runs fewer. A trial is three cells of one sweep: the engine as it
+is, and slowed by 5 % and by 2 %, every run a process of its own. All trials together are that sweep: a round is one
+pass over all of them in random order, so that the rounds of a trial lie as far apart as those of any cell do. One after
+the other, trial by trial, a neighbour who is busy for half a minute takes all rounds of one trial, which no sweep would
+let happen. Each is judged where every "faster" of this harness is (``bench.analysis.compare``), for itself.
 
-How many rounds a trial has is fixed: adding rounds until a difference shows would find differences where there are
+How many rounds there are is fixed: adding rounds until a difference shows would find differences where there are
 none, and a number of rounds that follows from the spread of a pilot was tried and was too small, because a run that is
 disturbed now and then is not in that spread. A speed-up is the same pair read the other way round; what would be called
 slower then is a speed-up reported as a slowdown.
@@ -33,14 +35,15 @@ TRIALS = 100
 
 
 class Demand(NamedTuple):
-    """A slowdown, the share of trials that must find it, and the pairs of runs that a trial has for it."""
+    """A slowdown, and the share of trials that must find it."""
 
     slowdown: float
     found: float
-    pairs: int
 
 
-DEMANDS = (Demand(0.05, 0.99, 20), Demand(0.02, 0.90, 30))
+DEMANDS = (Demand(0.05, 0.99), Demand(0.02, 0.90))
+PAIRS = 30
+"""Of runs, in each trial and for each slowdown: the most that the bars allow."""
 STEADY_S = 0.25
 """Longer than other bars' runs: a neighbour disturbs a run for a tenth of a second, and the median sees past that."""
 
@@ -55,7 +58,6 @@ class Outcome(NamedTuple):
     """
 
     demand: Demand
-    pairs: int
     trials: int
     found: int
     reversed: int
@@ -69,7 +71,7 @@ class Outcome(NamedTuple):
     def __str__(self) -> str:
         return (
             f"{'met' if self.met else 'MISSED':7} {self.demand.slowdown:.0%} slower: found in {self.found} of"
-            f" {self.trials} (bar {self.demand.found:.0%}) by {self.pairs} pairs each, median ratio {self.ratio:.4f};"
+            f" {self.trials} (bar {self.demand.found:.0%}), median ratio {self.ratio:.4f};"
             f" the other way round: {self.reversed} of {self.trials} speed-ups reported as slowdowns"
         )
 
@@ -78,16 +80,17 @@ def main(arguments: Sequence[str]) -> int:
     """Trials and bars; 1 where one is missed."""
     asked = _parser().parse_args(arguments)
     cell = short("pytorch", None, "eager", asked.batch_size, steady_s=asked.steady_s)
-    print(f"{cell.family} at batch {cell.batch_size}: {asked.trials} trials, each difference tested at {ALPHA:.0%}")
+    print(
+        f"{cell.family} at batch {cell.batch_size}: {asked.trials} trials of {asked.pairs} pairs,"
+        f" each difference tested at {ALPHA:.0%}"
+    )
     rng = np.random.default_rng(asked.seed)
     with slowed_workers(), real_runs(cell) as runs:
         runs.step_us(0)  # the first run of a template finds cold files
-        pairs = [demand.pairs for demand in DEMANDS]
-        step_us = measure(runs, asked.trials, pairs, rng)
-    outcomes = [
-        outcome(demand, judged(step_us[:, [1 + which, 0], :n]))
-        for which, (demand, n) in enumerate(zip(DEMANDS, pairs, strict=True))
-    ]
+        step_us = measure(runs, asked.trials, asked.pairs, rng)
+    if asked.keep is not None:
+        np.save(asked.keep, step_us)
+    outcomes = [outcome(demand, judged(step_us[:, [1 + which, 0]])) for which, demand in enumerate(DEMANDS)]
     print("\n".join(map(str, outcomes)))
     return 0 if all(outcome.met for outcome in outcomes) else 1
 
@@ -95,9 +98,13 @@ def main(arguments: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bench-planted", description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=TRIALS, metavar="N")
+    parser.add_argument("--pairs", type=int, default=PAIRS, help="of runs, in every trial", metavar="N")
     parser.add_argument("--batch-size", type=int, default=32, metavar="N")
     parser.add_argument("--steady-s", type=float, default=STEADY_S, help="steady timing of a run", metavar="S")
     parser.add_argument("--seed", type=int, default=0, help="of the order inside rounds", metavar="N")
+    parser.add_argument(
+        "--keep", type=Path, help="keeps the step times: trials, as it is and slowed, pairs", metavar="FILE.npy"
+    )
     return parser
 
 
@@ -112,17 +119,16 @@ def slowed_workers() -> Iterator[None]:
         yield
 
 
-def measure(runs: RealRuns, trials: int, pairs: Sequence[int], rng: np.random.Generator) -> StepTimes:
-    """Step times in microseconds, shape (trials, 1 + slowdowns, most pairs); NaN beyond a slowdown's own pairs."""
+def measure(runs: RealRuns, trials: int, pairs: int, rng: np.random.Generator) -> StepTimes:
+    """Step times in microseconds, shape (trials, 1 + slowdowns, pairs)."""
     plants = (0.0, *(demand.slowdown for demand in DEMANDS))
-    wanted = (max(pairs), *pairs)
-    step_us = np.full((trials, len(plants), max(pairs)), np.nan)
+    step_us = np.empty((trials, len(plants), pairs))
     began_s = time.monotonic()
-    for trial in range(trials):
-        for round_ in range(max(pairs)):
-            for which in rng.permutation([which for which, n in enumerate(wanted) if round_ < n]):
+    for round_ in range(pairs):
+        for trial in rng.permutation(trials):
+            for which in rng.permutation(len(plants)):
                 step_us[trial, which, round_] = runs.step_us(round_, planted=plants[which])
-        progress(trial + 1, trials, began_s)
+        progress(round_ + 1, pairs, began_s)
     return step_us
 
 
@@ -131,7 +137,6 @@ def outcome(demand: Demand, seen: Comparisons) -> Outcome:
     differs = seen.p <= ALPHA
     return Outcome(
         demand=demand,
-        pairs=int(seen.n_pairs.max()),
         trials=len(seen.p),
         found=int(np.sum(differs & (seen.ratio > 1))),
         reversed=int(np.sum(differs & (seen.ratio < 1))),

@@ -97,25 +97,24 @@ def test_slowdowns_are_counted_in_their_own_direction() -> None:
     step_us[:9, 0] *= 1.05
     step_us[9, 0] *= 0.9
     seen = outcome(demand, judged(step_us))
-    assert (seen.trials, seen.pairs, seen.found, seen.reversed) == (10, 12, 9, 1)
+    assert (seen.trials, seen.found, seen.reversed) == (10, 9, 1)
     assert seen.ratio == pytest.approx(1.05, rel=0.01)
 
 
 def test_a_bar_takes_enough_finds_and_no_speed_up_called_a_slowdown() -> None:
-    met = Outcome(demand=DEMANDS[0], pairs=10, trials=100, found=99, reversed=0, ratio=1.05)
+    met = Outcome(demand=DEMANDS[0], trials=100, found=99, reversed=0, ratio=1.05)
     assert met.met
     assert not met._replace(found=98).met
     assert not met._replace(reversed=1).met
 
 
-def test_every_slowdown_has_its_own_pairs_in_every_trial() -> None:
+def test_a_round_is_one_pass_over_all_trials() -> None:
     runs = ScriptedRuns()
-    step_us = planted.measure(runs, 2, [3, 5], np.random.default_rng(0))  # type: ignore[arg-type]
+    step_us = planted.measure(runs, 2, 5, np.random.default_rng(0))  # type: ignore[arg-type]
     assert step_us.shape == (2, 3, 5)
-    assert np.sum(~np.isnan(step_us), axis=2).tolist() == [[5, 3, 5]] * 2
-    slower = judged(step_us[:, [1, 0], :3])
-    assert slower.ratio == pytest.approx([1.05, 1.05])
-    assert judged(step_us[:, [2, 0], :5]).ratio == pytest.approx([1.02, 1.02])
+    assert [round_ for round_, _ in runs.asked] == [round_ for round_ in range(5) for _ in range(2 * 3)]
+    for slowed, ratio in ((1, 1.05), (2, 1.02)):
+        assert judged(step_us[:, [slowed, 0]]).ratio == pytest.approx([ratio, ratio])
 
 
 # --- the plant --------------------------------------------------------------------------------------------------------
