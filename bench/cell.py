@@ -124,16 +124,14 @@ class ProtocolSpec:
     parity_steps: int = 0
 
 
-# Settings that say where, how long or how patiently, never what is measured.
-_NOT_IDENTITY = {
-    "batch_size_label",
-    "python",
-    "data.path",
-    "data.target",
-    "protocol.timeout_s",
-    "protocol.stall_s",
-    "protocol.memory",
-}
+PATIENCE = ("timeout_s", "stall_s")
+"""Settings of the protocol that say how long a run is waited for: a sweep may go on with others."""
+
+SAME_PLAN = frozenset({"batch_size_label", "data.path", "data.target", *(f"protocol.{name}" for name in PATIENCE)})
+"""Settings that say what a size was called, where data lies or how patiently: whatever they are, a plan is the same."""
+
+# What is measured is not changed by who is asked to do it, nor by a pass of its own beside it.
+_NOT_IDENTITY = SAME_PLAN | {"python", "protocol.memory"}
 
 
 @dataclass(frozen=True, kw_only=True)

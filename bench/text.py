@@ -1,4 +1,4 @@
-"""Text from outside (names, reasons, file contents) made fit to be shown: what cannot be seen is spelled out."""
+"""Text fit to be shown: what cannot be seen in names, reasons and files from outside is spelled out; sizes in words."""
 
 from __future__ import annotations
 
@@ -38,6 +38,15 @@ def shortened(text: str, limit: int) -> str:
         return text
     tail = (limit - 1) // 3
     return f"{text[: limit - 1 - tail].rstrip()}…{text[len(text) - tail :].lstrip()}"
+
+
+def size_text(size_bytes: float) -> str:
+    """Bytes in two digits, such as ``51 MB``, ``1.3 GB``."""
+    for size, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if size_bytes >= 0.9995 * size:
+            value = size_bytes / size
+            return f"{value:.1f} {unit}" if value < 9.95 else f"{value:.0f} {unit}"
+    return f"{size_bytes:.0f} bytes"
 
 
 def _visible(character: str) -> str:

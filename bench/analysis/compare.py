@@ -55,6 +55,7 @@ def compare(
     *,
     margin: float = TIE_MARGIN,
     alpha: float = ALPHA,
+    chosen: bool = False,
 ) -> Comparisons:
     """Compares pairs of cells round by round, as one family.
 
@@ -65,9 +66,10 @@ def compare(
         denominators: cell ids, one for each numerator.
         margin: see ``judge``.
         alpha: see ``judge``.
+        chosen: see ``judge``.
     """
     differences = _logarithms(values, numerators) - _logarithms(values, denominators)
-    return judge(*trimmed_mean_and_error(differences), margin=margin, alpha=alpha)
+    return judge(*trimmed_mean_and_error(differences), margin=margin, alpha=alpha, chosen=chosen)
 
 
 def compare_independent(

@@ -8,6 +8,12 @@ claimed in it any is wrong with probability ``alpha`` at most, and any of its ti
 - Is it equal to 1 within the margin? Two one-sided t tests (TOST, Schuirmann 1987) of the ratio reaching 1 + margin or
   1 / (1 + margin): both are rejected where the interval of confidence 1 - 2 alpha lies inside the margin.
 
+Where the numerator was chosen because it is the best of the same runs, luck had a say in the choice, and Holm's
+correction is not enough: of 40 equal cells the luckiest is "certainly" faster than the unluckiest in two sweeps of
+five. Then the k-th smallest p-value of m counts as one of the pairs among the m - k + 2 cells that are not settled yet,
+not as one of m - k + 1 (Ryan 1960: any two of them might have been the ends). For ties Holm's stays: a best that is
+lucky looks farther from the others than it is.
+
 The verdict is ``tie`` where the second answer is yes, whatever the first: a difference that is certain but within the
 margin is one nobody would choose by. Else it is ``faster`` or ``slower`` where the first is yes. Where neither is, it
 is ``inconclusive``, and ``more_rounds`` says how many rounds would settle it.
@@ -55,6 +61,7 @@ class Comparisons:
         p: two-sided p-value of the ratio being 1.
         p_holm: the same, corrected over the family.
         p_tie_holm: p-value of the ratio reaching the margin (the larger of the two one-sided tests), corrected too.
+        p_below: one-sided p-value of the ratio being 1 / (1 + margin) or more, this ratio alone.
         verdict: of the numerator: ``faster`` (larger ratio), ``slower``, ``tie`` or ``inconclusive``.
         more_rounds: how many rounds (of two sweeps: runs of the cell that has fewer, the other's in proportion) would
             settle an inconclusive pair, see ``rounds_to_settle``; NaN where it is settled, or has no interval yet.
@@ -68,6 +75,7 @@ class Comparisons:
     p: FloatArray
     p_holm: FloatArray
     p_tie_holm: FloatArray
+    p_below: FloatArray
     verdict: list[str]
     more_rounds: FloatArray
     differs: NDArray[np.bool_]
@@ -81,6 +89,7 @@ def judge(
     *,
     margin: float = TIE_MARGIN,
     alpha: float = ALPHA,
+    chosen: bool = False,
 ) -> Comparisons:
     """Judges ratios as one family.
 
@@ -91,18 +100,19 @@ def judge(
         n: rounds (or runs) behind each: below ``MIN_PAIRS`` nothing is said.
         margin: ratios between 1 / (1 + margin) and 1 + margin are as good as 1.
         alpha: the chance at most of a wrong difference, and of a wrong tie, in the whole family.
+        chosen: whether all are ratios of one cell to others, and it is the best of them by the same runs.
     """
     enough = n >= MIN_PAIRS
     half = np.where(enough, stats.t.ppf(1 - alpha / 2, degrees) * error, np.nan)
     p, p_tie = (np.where(enough, values, np.nan) for values in p_values(mean, error, degrees, margin=margin))
-    p_holm, p_tie_holm = holm(p), holm(p_tie)
+    p_holm, p_tie_holm = holm(p, chosen=chosen), holm(p_tie)
     differs, ties = p_holm <= alpha, p_tie_holm <= alpha
     open_ = ~np.isnan(p) & ~differs & ~ties
     more_rounds = np.full(len(mean), np.nan)
     more_rounds[open_] = rounds_to_settle(
         mean[open_], error[open_], degrees[open_], n[open_],
         margin=margin,
-        alpha=alpha * _share(p, p_holm)[open_],
+        alpha=alpha * _share(p, p_holm, chosen=chosen)[open_],
         alpha_tie=alpha * _share(p_tie, p_tie_holm)[open_],
     )  # fmt: skip
     words = np.select([ties, differs & (mean > 0), differs & (mean < 0)], [TIE, FASTER, SLOWER], INCONCLUSIVE)
@@ -114,6 +124,7 @@ def judge(
         p=p,
         p_holm=p_holm,
         p_tie_holm=p_tie_holm,
+        p_below=np.where(enough, stats.t.cdf(_over(mean + np.log1p(margin), error), degrees), np.nan),
         verdict=[str(word) for word in words],
         more_rounds=more_rounds,
         differs=differs,
@@ -192,27 +203,33 @@ def rounds_to_settle(
     return np.maximum(most, 1.0)
 
 
-def _share(p: FloatArray, p_holm: FloatArray) -> FloatArray:
+def _share(p: FloatArray, p_holm: FloatArray, *, chosen: bool = False) -> FloatArray:
     """The share of the family's alpha at which each member was tested."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.minimum(1 / _holm_factors(p), p / p_holm)
+        return np.minimum(1 / _holm_factors(p, chosen=chosen), p / p_holm)
 
 
-def holm(p: FloatArray) -> FloatArray:
+def holm(p: FloatArray, *, chosen: bool = False) -> FloatArray:
     """Holm's step-down correction: the k-th smallest of m is multiplied by m - k + 1, never falling, at most 1.
 
     NaN belongs to no family and stays NaN.
+
+    Args:
+        p: p-values of one family.
+        chosen: whether they are of the best of m + 1 cells against each other one: then the k-th smallest is multiplied
+            by the number of pairs among the m - k + 2 cells that are left.
     """
     order = np.argsort(p, kind="stable")
-    in_order = np.minimum(np.maximum.accumulate((p * _holm_factors(p))[order]), 1.0)
+    in_order = np.minimum(np.maximum.accumulate((p * _holm_factors(p, chosen=chosen))[order]), 1.0)
     corrected = np.full(len(p), np.nan)
     corrected[order] = in_order
     return corrected
 
 
-def _holm_factors(p: FloatArray) -> FloatArray:
+def _holm_factors(p: FloatArray, *, chosen: bool = False) -> FloatArray:
     """What Holm's procedure multiplies each by; NaN stays NaN, and stands last in the order."""
     factors = np.full(len(p), np.nan)
     order = np.argsort(p, kind="stable")[: int(np.sum(~np.isnan(p)))]
-    factors[order] = np.arange(len(order), 0, -1)
+    left = np.arange(len(order), 0, -1.0)
+    factors[order] = left * (left + 1) / 2 if chosen else left
     return factors

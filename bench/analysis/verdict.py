@@ -2,7 +2,8 @@
 
 A question is asked apart for every device and workload: throughput on other data, or on another device, is another
 question. The winner is the cell with the best median; all others are compared with it round by round as one family, and
-those it does not clearly beat are named with it, as ties or as open. Memory is measured in one run per cell: there is
+those it does not clearly beat are named with it, as ties or as open. That it was chosen by the same runs is allowed for
+(``judge``, ``chosen``). Memory is measured in one run per cell: there is
 nothing to test, and what is said of it is said of that run.
 """
 
@@ -249,7 +250,8 @@ def _choice(row: dict[Any, Any], quantity: str) -> Choice:
 def _rivals(winner: Choice, others: list[Choice], values: pd.DataFrame, *, larger_is_better: bool) -> list[Rival]:
     theirs, ours = [other.cell_id for other in others], [winner.cell_id] * len(others)
     # Of rates the winner stands on top, of times below: a ratio above 1 is always the winner's advantage.
-    seen = compare(values, ours, theirs) if larger_is_better else compare(values, theirs, ours)
+    numerators, denominators = (ours, theirs) if larger_is_better else (theirs, ours)
+    seen = compare(values, numerators, denominators, chosen=True)
     return [
         Rival(
             choice=other,

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from bench.doctor.findings import Finding, note, ok, warning
+from bench.text import size_text
 
 _LITTLE_BYTES = 1 << 30
 _SLOW_FSYNC_S = 0.02
@@ -49,7 +50,7 @@ def _write_and_sync(descriptor: int) -> float:
 
 def space(folder: Path, free_bytes: int) -> Finding:
     """Room for results."""
-    text = f"{free_bytes / 2**30:.1f} GiB free in {folder}"
+    text = f"{size_text(free_bytes)} free in {folder}"
     if free_bytes < _LITTLE_BYTES:
         return warning("disk space", text, "free some space: a sweep stops when a record cannot be written")
     return ok("disk space", text)

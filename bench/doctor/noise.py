@@ -13,6 +13,7 @@ import psutil
 
 from bench.doctor.findings import Finding, note, ok, warning
 from bench.plan.system import CpuTimes
+from bench.text import size_text
 
 _BUSY_PERCENT = 10.0
 _LOAD_NOTE, _LOAD_WARNING = 0.25, 0.75
@@ -92,7 +93,7 @@ def swap(used_bytes: int, moved_bytes: int) -> Finding:
     if moved_bytes:
         return warning("swap", "memory is being swapped now", "end what fills the memory")
     if used_bytes:
-        return note("swap", f"{used_bytes / 2**20:.0f} MiB in use, quiet at the moment", "keep enough memory free")
+        return note("swap", f"{size_text(used_bytes)} in use, quiet at the moment", "keep enough memory free")
     return ok("swap", "none in use")
 
 

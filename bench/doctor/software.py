@@ -12,6 +12,7 @@ from bench.doctor.findings import Finding, Severity, note, ok, warning
 from bench.engines import catalogue
 from bench.plan.devices import Availability
 from bench.plan.gpus import NvidiaGpu
+from bench.text import size_text
 
 _GPU_IDLE_BYTES = 1 << 30
 _GPU_BUSY_PERCENT = 5
@@ -88,6 +89,6 @@ def _gpu_finding(index: int, gpu: NvidiaGpu) -> Finding:
             topic, f"{gpu.name} is slowed by {', '.join(gpu.slowed_by)}", "let it cool down, or raise its power limit"
         )
     if (gpu.used_bytes or 0) > _GPU_IDLE_BYTES or (gpu.utilization_percent or 0) > _GPU_BUSY_PERCENT:
-        text = f"{gpu.name} is in use: {(gpu.used_bytes or 0) / 2**30:.1f} GiB, {gpu.utilization_percent or 0} % busy"
+        text = f"{gpu.name} is in use: {size_text(gpu.used_bytes or 0)}, {gpu.utilization_percent or 0} % busy"
         return warning(topic, text, "end its other users (nvidia-smi lists them)")
     return ok(topic, f"{gpu.name}, driver {gpu.driver}, idle")

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from bench.cell import Cell, flattened
+from bench.cell import SAME_PLAN, Cell, flattened
 from bench.plan.plan import Plan
 from bench.records import SweepRecord
 
 _OF_THE_SWEEP = ("rounds", "precision", "precision_of", "max_rounds", "budget_s", "control")
-_NO_DIFFERENCE = ("batch_size_label", "data.path", "data.target", "protocol.timeout_s", "protocol.stall_s")
 _MOST_VALUES = 6
 _MOST_CELLS = 4
 
@@ -54,7 +53,7 @@ def _values(cells: Iterable[Cell]) -> dict[str, list[Any]]:
     for cell in cells:
         for name, value in flattened(cell.to_plain()).items():
             known = values.setdefault(name, [])
-            if value not in known and name not in _NO_DIFFERENCE:
+            if value not in known and name not in SAME_PLAN:
                 known.append(value)
     return {name: sorted(known, key=lambda value: (str(type(value)), value)) for name, known in values.items()}
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import pynvml
 
+from bench.text import size_text
+
 # Bits of NVML's clock event reasons that make a GPU slower than it could be, and how to say them.
 _SLOWED_BY = {
     0x04: "power cap",
@@ -62,8 +64,8 @@ def held_by_others(seen: Nvidia) -> str | None:
     """How much of the first GPU's memory is in use, in words; asked when a process of ours that used it has ended."""
     if not seen.gpus or seen.gpus[0].memory_bytes is None or seen.gpus[0].used_bytes is None:
         return None
-    used, total = (number / 1e9 for number in (seen.gpus[0].used_bytes, seen.gpus[0].memory_bytes))
-    return f"other processes hold {used:.1f} GB of the {total:.1f} GB of the {seen.gpus[0].name}"
+    used, total = size_text(seen.gpus[0].used_bytes), size_text(seen.gpus[0].memory_bytes)
+    return f"other processes hold {used} of the {total} of the {seen.gpus[0].name}"
 
 
 @contextmanager

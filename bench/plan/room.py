@@ -6,6 +6,7 @@ import psutil
 
 from bench.errors import UsageError
 from bench.plan.system import SystemFiles
+from bench.text import size_text
 
 # As read, gathered, split, standardised and in float32: what is held of a table at the same time.
 _COPIES = 5
@@ -38,8 +39,8 @@ def require_room(what: str, needed_bytes: int) -> None:
     available = available_bytes()
     if needed_bytes > available:
         raise UsageError(
-            f"{what} need {_gigabytes(needed_bytes)} of memory",
-            f"{_gigabytes(available)} are available here",
+            f"{what} need {size_text(needed_bytes)} of memory",
+            f"{size_text(available)} are available here",
             "take fewer rows or columns, or a machine with more memory",
         )
 
@@ -49,7 +50,3 @@ def available_bytes() -> int:
     limit = SystemFiles().cgroup_memory_bytes().value
     available = int(psutil.virtual_memory().available)
     return min(available, int(limit)) if limit is not None else available
-
-
-def _gigabytes(number: int) -> str:
-    return f"{number / 1e9:,.1f} GB"

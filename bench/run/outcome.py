@@ -15,8 +15,8 @@ from bench.run.keeping import Exit, signal_name
 from bench.run.oom import says_out_of_memory
 from bench.run.room import Room
 from bench.run.worker import OUTCOME
-from bench.store.space import size_text
 from bench.store.writer import unreadable
+from bench.text import size_text
 
 _OUTCOME = TypeAdapter(WorkerOutcome)
 _LOG_TAIL_BYTES = 8_192

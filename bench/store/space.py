@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bench.errors import StorageError
 from bench.store.writer import way_on
+from bench.text import size_text
 
 _RULE = "a run is begun only where its record, and the journal's line on it, can be written to the end"
 _LEAST_FILES = 64
@@ -76,12 +77,3 @@ def _is_folder(path: Path) -> bool:
         return path.is_dir()
     except OSError:  # not ours to look into
         return False
-
-
-def size_text(size_bytes: float) -> str:
-    """Bytes in two digits, such as ``51 MB``, ``1.3 GB``."""
-    for size, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if size_bytes >= 0.9995 * size:
-            value = size_bytes / size
-            return f"{value:.1f} {unit}" if value < 9.95 else f"{value:.0f} {unit}"
-    return f"{size_bytes:.0f} bytes"

@@ -2,7 +2,7 @@
 
 ``conduct`` claims the folder, writes ``sweep.json``, data and the rows of what cannot run here, has every round
 launched, and builds the report; ``resume`` does the same for a sweep that has its folder, and launches only what has no
-record. ``run_job`` is one of its runs: it needs the folder alone, so any launcher can call it.
+record. What a launcher calls for each run is ``bench.sweep.job``.
 """
 
 from __future__ import annotations
@@ -11,34 +11,31 @@ import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
-from bench.cell import Cell
 from bench.errors import RequiredMissing, StorageError
 from bench.plan.plan import Plan, names_of
-from bench.plan.space import bytes_needed, bytes_of_run
-from bench.records import PlannedCell, RunResult, Status, SweepRecord
+from bench.plan.space import bytes_needed
+from bench.records import Status, SweepRecord
 from bench.run.progress import Progress
-from bench.run.supervisor import close_templates, record_skipped, record_unavailable, run_cell
+from bench.run.supervisor import close_templates, record_unavailable
 from bench.store import journal
 from bench.store.claim import link_latest, locked, new_folder
-from bench.store.data import data_file
 from bench.store.layout import SweepFolder
 from bench.store.leftovers import remove_leftovers
 from bench.store.reader import read_result, read_sweep
-from bench.store.sessions import is_finished, last_resumed, planned_rounds
+from bench.store.sessions import is_finished, planned_rounds
 from bench.store.space import require_space
 from bench.store.writer import write_sweep
-from bench.sweep.leaving import Leaving, Left, one_run
+from bench.sweep.job import planned_cells
+from bench.sweep.leaving import Leaving, Left
 from bench.sweep.record import store_data, sweep_record
-from bench.sweep.resuming import code_of, plan_of, reopen, unfinished_like, with_patience
+from bench.sweep.resuming import code_of, plan_of, reopen, unfinished_like
 from bench.sweep.rounds import Rounds
 from bench.sweep.show import make_console
-from bench.sweep.skipping import skipped_after_oom
 
 RUNS_FAILED = 3
 
@@ -127,7 +124,7 @@ def _reopen(resumption: Resumption, overrides: Sequence[str], console: Console) 
     record = read_sweep(folder)
     plan = plan_of(record)
     aside = reopen(folder, record, asked=resumption.asked, retry=resumption.retry, overrides=overrides)
-    _planned_cells.cache_clear()
+    planned_cells.cache_clear()
     finished = _finished(folder, record)
     require_space(folder.path, bytes_needed(plan, finished))
     again = ", ".join(f"{count} {word}" for word, count in sorted(aside.items()))
@@ -188,51 +185,6 @@ def _reported(folder: SweepFolder, console: Console, show: Show) -> Iterator[Non
         _report(folder, console, show)
         raise
     _report(folder, console, show)
-
-
-def run_job(folder: SweepFolder, cell_id: str, *, round_: int, order: int) -> RunResult:
-    """One run of a sweep; a run that has its record already is not repeated.
-
-    Raises:
-        StorageError: the record cannot be written, or will not fit on the disk.
-        Left: the sweep is to be left.
-    """
-    run_folder = folder.run(cell_id, round_)
-    done = read_result(run_folder)
-    if done is not None:
-        return done
-    with one_run():
-        _check_there(folder)
-        planned, cells = _planned_cells(folder)
-        cell = cells[cell_id]
-        require_space(folder.path, bytes_of_run(cell))
-        if reason := skipped_after_oom(folder, cell, cells):
-            return record_skipped(folder, planned[cell_id], round_, order, reason)
-        return run_cell(
-            folder,
-            cell,
-            round_=round_,
-            order_in_round=order,
-            target_loss=planned[cell_id].target_loss,
-            data_file=data_file(folder, cell.data),
-        )
-
-
-def _check_there(folder: SweepFolder) -> None:
-    """A folder that somebody has removed meanwhile is not made anew by its next run."""
-    if not folder.sweep_json.exists():
-        raise StorageError(
-            f"{folder.sweep_json} is gone",
-            "a sweep's folder is left alone while it is written",
-            "run the sweep again; what was measured went with the folder",
-        )
-
-
-@lru_cache(maxsize=2)
-def _planned_cells(folder: SweepFolder) -> tuple[dict[str, PlannedCell], dict[str, Cell]]:
-    """The cells of a sweep by id, as planned and as they are waited for."""
-    planned, waits = {planned.id: planned for planned in read_sweep(folder).cells}, last_resumed(folder)
-    return planned, {id_: with_patience(Cell.from_plain(one.cell), waits) for id_, one in planned.items()}
 
 
 def _prepare(plan: Plan, folder: SweepFolder, overrides: Sequence[str]) -> SweepRecord:

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 import bench
-from bench.cell import Cell
+from bench.cell import PATIENCE, Cell
 from bench.config import read_config
 from bench.config.schema import FAILED
 from bench.errors import BenchError, UsageError
@@ -36,9 +36,6 @@ from bench.store.reader import read_cell, read_results, read_sweep
 from bench.store.sessions import is_finished
 from bench.store.trace_reader import why_damaged
 from bench.sweep.skipping import is_skipped_after_oom
-
-PATIENCE = ("timeout_s", "stall_s")
-"""Settings of the protocol that say how long a run is waited for: a sweep may go on with others."""
 
 DAMAGED = "damaged"
 

@@ -24,8 +24,8 @@ from bench.plan.space import bytes_needed
 from bench.records import RunResult
 from bench.store.layout import SweepFolder
 from bench.store.reader import read_results, read_sweep
-from bench.store.space import free_bytes, nearest_existing, size_text
-from bench.text import for_terminal
+from bench.store.space import free_bytes, nearest_existing
+from bench.text import for_terminal, size_text
 
 # Wide enough for a reason on one line where there is no terminal to ask.
 PLAIN_WIDTH = 160

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
-from bench.cell import Cell
+from bench.cell import PATIENCE, Cell
 from bench.records import SKIPPED_AFTER_OOM, RunResult, Status
 from bench.run.tally import Tail
 from bench.store.journal import RECORD_SET_ASIDE
@@ -118,7 +118,8 @@ def _family(cell: Cell) -> Cell:
 
     A control is of its twin's family.
     """
-    protocol = replace(cell.protocol, memory=False, timeout_s=1.0, stall_s=1.0)
+    any_patience: dict[str, Any] = dict.fromkeys(PATIENCE, 0.0)
+    protocol = replace(cell.protocol, memory=False, **any_patience)
     return replace(cell, batch_size=0, batch_size_label="", control=False, protocol=protocol)
 
 

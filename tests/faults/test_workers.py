@@ -25,8 +25,8 @@ from bench.run.memory import ONE_ROW_CACHE
 from bench.run.processes import Template
 from bench.run.supervisor import close_templates, record_unavailable, run_cell
 from bench.store.layout import SweepFolder
-from bench.store.space import size_text
 from bench.store.trace import read_worker_trace
+from bench.text import size_text
 from tests.faults import interpreters as faults
 from tests.faults.cells import make_cell
 

@@ -40,9 +40,7 @@ def judged(
 
 def _family(ours: pd.DataFrame, theirs: pd.DataFrame, ids: list[str], margin: float, same_runs: bool) -> pd.DataFrame:
     seen = _compared(ours, theirs, ids, margin, same_runs)
-    # The question whether the ratio is below 1 / (1 + margin) is the question whether this one is below 1.
-    raised = _compared(ours * (1 + margin), theirs, ids, margin, same_runs)
-    p = holm(np.where(raised.ratio < 1, raised.p / 2, 1 - raised.p / 2))
+    p = holm(seen.p_below)
     columns = {
         "ratio": seen.ratio, "low": seen.low, "high": seen.high, "p_holm": seen.p_holm, "verdict": seen.verdict,
         "more_runs": seen.more_rounds, "p_regression_holm": p, "regression": (p <= ALPHA).tolist(),

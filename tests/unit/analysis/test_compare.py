@@ -177,6 +177,18 @@ def test_holm_pinned_by_hand() -> None:
     assert corrected == pytest.approx(np.array([0.4, 0.04, math.nan, 0.06, 0.06]), nan_ok=True)
 
 
+def test_holm_of_a_chosen_best_counts_the_pairs_that_are_left() -> None:
+    # Of five cells: 0.001 * 10, 0.02 * 6, 0.03 * 3 = 0.09 (not below 0.12), 0.4 * 1
+    corrected = holm(np.array([0.4, 0.001, math.nan, 0.03, 0.02]), chosen=True)
+    assert corrected == pytest.approx(np.array([0.4, 0.01, math.nan, 0.12, 0.12]), nan_ok=True)
+
+
+@given(p_values)
+def test_a_chosen_best_is_never_trusted_more(p: list[float]) -> None:
+    values = np.array(p, dtype=np.float64)
+    assert (holm(values, chosen=True) >= holm(values)).all()
+
+
 @given(p_values)
 def test_holm_only_ever_weakens_and_keeps_the_order(p: list[float]) -> None:
     before = np.array(p, dtype=np.float64)

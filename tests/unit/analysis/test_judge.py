@@ -143,6 +143,13 @@ def test_no_verdict_says_more_than_its_own_interval(family: Family) -> None:
 
 
 @given(families)
+def test_being_below_the_margin_is_one_of_the_two_one_sided_tests_the_other_way_round(family: Family) -> None:
+    below = judged(family).p_below
+    for (mean, error, n), p in zip(family, below, strict=True):
+        assert p == pytest.approx(stats.t.cdf((mean + EDGE) / error, n - 1))
+
+
+@given(families)
 def test_what_is_open_and_only_that_is_missing_rounds(family: Family) -> None:
     seen = judged(family)
     is_open = np.array([word == INCONCLUSIVE for word in seen.verdict])

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from tests.benchmarks import statistics as bars
-from tests.simulated import EVERYTHING, KINDS, Noise
+from tests.simulated import CV, EVERYTHING, KINDS, Noise
 
 PAIRS = 10_000
 FAMILIES = 60
@@ -44,6 +44,17 @@ def test_the_interval_holds_the_median_as_often_as_promised(noise: Noise, rounds
 def test_equal_sweeps_and_families_raise_few_alarms(rounds: int) -> None:
     assert bars.alarms_of_two_sweeps(rounds, FAMILIES) <= at_most(bars.MOST_ALARMS, FAMILIES * bars.FAMILY)
     assert bars.alarms_in_families(rounds, FAMILIES) <= at_most(bars.MOST_ALARMS, FAMILIES)
+
+
+@every_size
+@pytest.mark.parametrize("step", [0.0, CV / 2], ids=["equal", "unequal"])
+def test_the_luckiest_of_many_is_rarely_called_faster(rounds: int, step: float) -> None:
+    assert bars.alarms_of_the_best(20, rounds, step, FAMILIES) <= at_most(bars.MOST_ALARMS, FAMILIES)
+
+
+def test_holm_alone_would_be_fooled_by_luck() -> None:
+    fooled = bars.alarms_of_the_best(40, 30, sweeps=FAMILIES, chosen=False)
+    assert fooled > at_most(bars.MOST_ALARMS, FAMILIES)
 
 
 def test_a_small_change_is_found() -> None:

@@ -166,7 +166,7 @@ def test_a_framework_that_is_not_installed_is_a_warning() -> None:
     ("gpu", "severity", "words"),
     [
         (NvidiaGpu(name="H200", driver="580"), OK, "idle"),
-        (NvidiaGpu(name="H200", driver="580", used_bytes=2**33), WARNING, "8.0 GiB"),
+        (NvidiaGpu(name="H200", driver="580", used_bytes=8_000_000_000), WARNING, "8.0 GB"),
         (NvidiaGpu(name="H200", driver="580", utilization_percent=40), WARNING, "40 % busy"),
         (NvidiaGpu(name="H200", driver="580", slowed_by=("power cap",)), WARNING, "slowed by power cap"),
     ],

@@ -77,6 +77,6 @@ def test_why_there_is_no_answer(one_gpu: pytest.MonkeyPatch, code: int, words: s
 
 def test_what_others_hold_of_a_gpu_is_said_where_the_driver_tells() -> None:
     full = NvidiaGpu(name="NVIDIA H100", driver="580", memory_bytes=85 * 10**9, used_bytes=84_120 * 10**6)
-    assert held_by_others(Nvidia((full,))) == "other processes hold 84.1 GB of the 85.0 GB of the NVIDIA H100"
+    assert held_by_others(Nvidia((full,))) == "other processes hold 84 GB of the 85 GB of the NVIDIA H100"
     assert held_by_others(Nvidia((NvidiaGpu(name="MIG slice", driver="580"),))) is None
     assert held_by_others(Nvidia(reason="no NVIDIA driver")) is None

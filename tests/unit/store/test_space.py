@@ -12,7 +12,7 @@ import pytest
 
 from bench.errors import StorageError
 from bench.store.layout import SweepFolder
-from bench.store.space import nearest_existing, require_space, size_text
+from bench.store.space import nearest_existing, require_space
 from bench.store.writer import storage_error
 
 
@@ -103,12 +103,3 @@ def test_a_disk_that_does_not_answer_is_a_storage_error(tmp_path: Path, monkeypa
     monkeypatch.setattr(shutil, "disk_usage", usage)
     with pytest.raises(StorageError, match="cannot tell how much room"):
         require_space(tmp_path, 1)
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (51_234_567, "51 MB"), (9_949_000, "9.9 MB"),
-     (9_951_000, "10 MB"), (999_900_000, "1.0 GB"), (2.5e12, "2.5 TB")],
-)  # fmt: skip
-def test_sizes_are_said_in_two_digits(size: float, text: str) -> None:
-    assert size_text(size) == text
