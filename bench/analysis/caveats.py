@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bench.analysis.intervals import MIN_RUNS
+from bench.analysis.judge import MIN_PAIRS
 from bench.analysis.noise import disturbances
 from bench.analysis.precision import CELLS, Precision
+from bench.analysis.steadiness import MIN_EPOCHS
 from bench.records import SKIPPED_AFTER_OOM
 
 
@@ -46,6 +48,8 @@ def caveats(
         _epoch_budget(measured),
         _random_labels(measured),
         _unsteady(measured),
+        _unjudged(measured),
+        _few_runs(measured, rounds),
         _failed(cells[cells["device"] == device]),
         _not_the_same(cells),
         _skipped(cells),
@@ -109,6 +113,21 @@ def _unsteady(group: pd.DataFrame) -> Caveat | None:
         " rests on them is marked †"
     )
     return Caveat(kind="unsteady_runs", text=text, count=n) if n else None
+
+
+def _unjudged(group: pd.DataFrame) -> Caveat | None:
+    n, runs = int((group["n_too_few"] > 0).sum()), int(group["n_too_few"].sum())
+    text = (
+        f"{runs} of {int(group['n_measured'].sum())} runs, of {_cells(n)}, had fewer than {MIN_EPOCHS} steady epochs:"
+        " whether they were steady nobody can tell, and a warm-up counts in them as it does not in the others"
+    )
+    return Caveat(kind="unjudged_runs", text=text, count=n) if n else None
+
+
+def _few_runs(group: pd.DataFrame, rounds: int) -> Caveat | None:
+    n = int((group["n_measured"] < min(MIN_PAIRS, rounds)).sum())
+    text = f"{_cells(n)} were measured in fewer than {MIN_PAIRS} runs and could not win"
+    return Caveat(kind="few_runs", text=text, count=n) if n else None
 
 
 def _failed(cells: pd.DataFrame) -> Caveat | None:

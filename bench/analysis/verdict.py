@@ -1,10 +1,14 @@
 """Who won, by how much, who tied, and what that rests on: structured, the words and digits are the report's.
 
 A question is asked apart for every device and workload: throughput on other data, or on another device, is another
-question. The winner is the cell with the best median; all others are compared with it round by round as one family, and
-those it does not clearly beat are named with it, as ties or as open. That it was chosen by the same runs is allowed for
-(``judge``, ``chosen``). Memory is measured in one run per cell: there is
-nothing to test, and what is said of it is said of that run.
+question. The winner is the cell with the best median, unless another is better than it beyond doubt in the rounds that
+both have: medians of different rounds, where ``protocol=rigorous`` added some, are medians of different hours. A cell
+of fewer than ``MIN_PAIRS`` runs wins nothing where others have more.
+
+All others are compared with the winner round by round as one family, and those it does not clearly beat are named with
+it, as ties or as open. That it was chosen by the same runs is allowed for (``judge``, ``chosen``). Where a run missed
+its target, it counts with its cell's whole training time, the least that it would have taken. Memory is measured in one
+run per cell: there is nothing to test, and what is said of it is said of that run.
 """
 
 from __future__ import annotations
@@ -16,8 +20,9 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.caveats import Caveat, caveats
-from bench.analysis.compare import FASTER, TIE, TIE_MARGIN, by_round, compare, full_names
+from bench.analysis.compare import FASTER, MIN_PAIRS, SLOWER, TIE, TIE_MARGIN, by_round, compare, full_names
 from bench.analysis.precision import precision_reached
+from bench.analysis.runs_table import TRAINED
 from bench.analysis.tables import Tables
 from bench.records import SweepRecord
 
@@ -66,7 +71,8 @@ class Rival:
         choice: the cell.
         ratio: how many times better the winner is (at most 1 where the rounds say otherwise than the medians); None
             where no round has both.
-        low: lower end of the ratio's interval, None where it has none.
+        low: lower end of the ratio's interval, None where it has none. It is that of two cells picked beforehand:
+            that the winner was chosen for looking good is in the verdict, not in the interval.
         high: upper end of it.
         n: rounds behind the ratio.
         verdict: of the winner: ``faster`` (better), ``slower``, ``tie`` or ``inconclusive``; of memory, which one run
@@ -163,10 +169,11 @@ def verdict(tables: Tables, sweep: SweepRecord) -> Verdict:
     """The verdict of a sweep, from its tables and its plan."""
     findings, bests, recommendations = list[Finding](), list[FrameworkBest](), list[Recommendation]()
     measured = tables.cells[tables.cells["n_measured"] > 0]
+    rates, times = by_round(tables.runs, "samples_per_s"), times_to_target(tables.runs)
     for _, group in measured.groupby(["device", "workload"], sort=True):
         found = [
-            _decided(FASTEST_PER_SAMPLE, "samples_per_s", group, tables.runs, larger_is_better=True),
-            _decided(FASTEST_TO_TARGET, "time_to_target_s", _reliable(group), tables.runs, larger_is_better=False),
+            _decided(FASTEST_PER_SAMPLE, "samples_per_s", group, rates, larger_is_better=True),
+            _decided(FASTEST_TO_TARGET, "time_to_target_s", _reliable(group), times, larger_is_better=False),
             _by_memory(group),
         ]
         findings += found
@@ -184,17 +191,28 @@ def _reliable(group: pd.DataFrame) -> pd.DataFrame:
 
 
 def reaches_reliably(cells: pd.DataFrame) -> pd.Series[bool]:
-    """Which rows of the cells table reached the target in every measured run, or in every one but one."""
-    reached, missed = cells["n_reached"], cells["n_measured"] - cells["n_reached"]
-    return (reached > 0) & (missed <= 1)
+    """Which rows of the cells table reached the target in every run that trained, or in every one but one."""
+    return (cells["n_reached"] > 0) & (cells["n_censored"] <= 1)
 
 
-def _decided(kind: str, quantity: str, group: pd.DataFrame, runs: pd.DataFrame, *, larger_is_better: bool) -> Finding:
-    choices = _ranked(group, quantity, larger_is_better=larger_is_better)
-    if not choices:
+def times_to_target(runs: pd.DataFrame) -> pd.DataFrame:
+    """Seconds to the target as ``by_round``; a run that missed it has its cell's longest training time.
+
+    To leave such rounds out would compare the winner's lucky rounds with all rounds of the others.
+    """
+    times, trained = by_round(runs, "time_to_target_s"), runs["status"].isin([status.value for status in TRAINED])
+    missed = trained & runs["target_loss"].notna() & runs["time_to_target_s"].isna()
+    whole = by_round(runs, "training_s").max(axis=1)
+    return times.mask(by_round(runs.assign(missed=missed), "missed") == 1, whole, axis=0)
+
+
+def _decided(kind: str, quantity: str, group: pd.DataFrame, values: pd.DataFrame, *, larger_is_better: bool) -> Finding:
+    ranked = _ranked(group, quantity, larger_is_better=larger_is_better)
+    if not ranked:
         return _undecided(kind, quantity, group)
-    winner, others = choices[0], choices[1:]
-    rivals = _rivals(winner, others, by_round(runs, quantity), larger_is_better=larger_is_better)
+    least = min(MIN_PAIRS, max(choice.n for choice in ranked))
+    choices = [choice for choice in ranked if choice.n >= least]
+    winner, rivals = _best(choices, values, larger_is_better=larger_is_better)
     return Finding(
         kind=kind,
         device=winner.device,
@@ -207,6 +225,19 @@ def _decided(kind: str, quantity: str, group: pd.DataFrame, runs: pd.DataFrame, 
         candidates=len(choices),
         reason=None if not rivals or rivals[0].low is not None else "too few rounds have both cells",
     )
+
+
+def _best(choices: list[Choice], values: pd.DataFrame, *, larger_is_better: bool) -> tuple[Choice, list[Rival]]:
+    """The first, or one that is better than it beyond doubt, and so on; with all others against it."""
+    winner, deposed = choices[0], set[str]()
+    while True:
+        others = [choice for choice in choices if choice is not winner]
+        rivals = _rivals(winner, others, values, larger_is_better=larger_is_better)
+        better = [r for r in rivals if r.verdict == SLOWER and r.choice.cell_id not in deposed]
+        if not better:
+            return winner, rivals
+        deposed.add(winner.cell_id)
+        winner = min(better, key=lambda rival: rival.ratio or 0.0).choice
 
 
 def _undecided(kind: str, quantity: str, group: pd.DataFrame) -> Finding:

@@ -14,8 +14,9 @@ seeds are fixed, so that the figures repeat. Every figure is a share in per cent
   formula for known spread, (z(1 - alpha / 2) + z(power)) CV sqrt(2 / n), or a fifth more: the spread is estimated, and
   trimming gives away a tenth here for what it wins as soon as some runs are slow, see "without trimming".
 
-Below stands what no bar is set for: intervals of a ratio (wide where slow runs are too few to be trimmed), other ways
-to make an interval, and how often the rounds settle it that ``more_rounds`` asks for.
+Below stands what no bar is set for: the interval of a cell that was chosen because it is best, intervals of a ratio
+(wide where slow runs are too few to be trimmed), other ways to make an interval, and how often the rounds settle it
+that ``more_rounds`` asks for.
 """
 
 from __future__ import annotations
@@ -108,6 +109,10 @@ def rows() -> Iterator[Row]:
     for kind in (KINDS[0], EVERYTHING):
         figures = [smallest_found(kind, n, trimmed=False) for n in ROUNDS]
         yield Row(f"smallest change, without trimming: {kind.name}", figures)
+    for cells in GRIDS:
+        yield Row(
+            f"interval of the best of {cells}: {EVERYTHING.name}", [coverage_of_the_best(cells, n) for n in ROUNDS]
+        )
     yield from (Row(f"interval of a ratio: {kind.name}", [ratio_coverage(kind, n) for n in ROUNDS]) for kind in KINDS)
     for name, method in ALTERNATIVES.items():
         for kind in (_CLUSTERED, EVERYTHING):
@@ -229,6 +234,15 @@ def alarms_of_the_best(
         called = dict(zip(others, seen.differs & (seen.ratio > 1), strict=True))
         wrong += any(called[ids[cell]] for cell in as_fast)
     return wrong / sweeps
+
+
+def coverage_of_the_best(cells: int, rounds: int, sweeps: int = FAMILIES) -> float:
+    """Share of sweeps of equal cells in which the interval of the one with the best median holds the true median."""
+    rng = np.random.default_rng([cells, rounds])
+    logs = log_times(EVERYTHING, rng, sweeps=sweeps, cells=cells, rounds=rounds)
+    best = logs[np.arange(sweeps), np.median(logs, axis=2).argmin(axis=1)]
+    seen = intervals(np.exp(best.ravel()), np.repeat(np.arange(sweeps), rounds), groups=sweeps)
+    return _share_holding((np.log(seen.low), np.log(seen.high)), EVERYTHING)
 
 
 def _ids(cells: int) -> list[str]:

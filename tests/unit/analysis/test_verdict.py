@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -163,6 +165,72 @@ def test_the_recommendation_is_the_fastest_to_the_target(tmp_path: Path) -> None
 
 
 def test_a_cell_that_missed_the_target_more_than_once_has_no_time_to_it() -> None:
-    group = pd.DataFrame({"n_measured": [5, 5, 5], "n_reached": [5, 4, 3], "time_to_target_s": [3.0, 2.0, 1.0]})
-    assert verdicts._reliable(group)["time_to_target_s"].tolist()[:2] == [3.0, 2.0]
-    assert verdicts._reliable(group)["time_to_target_s"].isna().tolist() == [False, False, True]
+    # Of the last one two runs diverged: those count as measured nowhere, and missed the target all the same.
+    group = pd.DataFrame(
+        {
+            "n_measured": [5, 5, 5, 3],
+            "n_reached": [5, 4, 3, 3],
+            "n_censored": [0, 1, 2, 2],
+            "time_to_target_s": [4.0, 3.0, 2.0, 1.0],
+        }
+    )
+    assert verdicts._reliable(group)["time_to_target_s"].tolist()[:2] == [4.0, 3.0]
+    assert verdicts._reliable(group)["time_to_target_s"].isna().tolist() == [False, False, True, True]
+
+
+def test_a_run_that_missed_the_target_counts_with_all_of_its_training() -> None:
+    runs = pd.DataFrame(
+        {
+            "cell_id": ["a"] * 4 + ["b"] * 2,
+            "round": [0, 1, 2, 3, 0, 1],
+            "status": ["ok", "target_not_reached", "diverged", "crashed", "ok", "ok"],
+            "target_loss": 0.5,
+            "time_to_target_s": [3.0, None, None, None, 4.0, 5.0],
+            "training_s": [7.0, 8.0, 0.5, None, 7.0, 7.0],
+        }
+    )
+    times = verdicts.times_to_target(runs)
+    assert times.loc["a"].tolist()[:3] == [3.0, 8.0, 8.0]
+    assert times.loc["a"].isna().tolist() == [False, False, False, True]
+    assert times.loc["b"].tolist()[:2] == [4.0, 5.0]
+    without = verdicts.times_to_target(runs.assign(target_loss=None))
+    assert without.loc["a"].isna().tolist() == [False, True, True, True]
+
+
+def choice(cell_id: str, value: float) -> verdicts.Choice:
+    return verdicts.Choice(
+        cell_id=cell_id, framework="pytorch", backend=None, loop="eager", device="cpu", batch_size=1,
+        batch_size_label="1", value=value, low=None, high=None, n=10,
+    )  # fmt: skip
+
+
+def test_whoever_is_better_in_the_rounds_that_both_have_wins() -> None:
+    """The machine slowed down by a fifth when one of the two had rounds enough, and rested."""
+    wobble = [1.0, 1.01, 0.99, 1.02, 1.0, 0.98, 1.0, 1.01, 0.99, 1.0]
+    rested = [100 * factor for factor in wobble]
+    went_on = [110 * factor for factor in reversed(wobble)]
+    values = pd.DataFrame([rested + [math.nan] * 20, went_on + [88 * f for f in wobble] * 2], index=["rested", "on"])
+    choices = [choice("rested", 100.0), choice("on", 88.5)]
+    winner, rivals = verdicts._best(choices, values, larger_is_better=True)
+    assert winner.cell_id == "on"
+    assert [(rival.choice.cell_id, rival.verdict) for rival in rivals] == [("rested", FASTER)]
+
+
+def test_one_lucky_run_wins_nothing_where_others_have_enough(tmp_path: Path) -> None:
+    folder = make_sweep(tmp_path / "s", loops=["eager"], batch_sizes=[32, 256], devices=["cpu"], failures=False)
+    tables = build_tables(folder)
+    best = tables.cells["samples_per_s"].idxmax()
+    lucky = tables.cells.assign(n_measured=tables.cells["n_measured"].where(tables.cells.index != best, 1))
+    found = verdict(replace(tables, cells=lucky), read_sweep(folder))
+    fastest = finding(found, FASTEST_PER_SAMPLE)
+    assert fastest.winner is not None
+    assert fastest.winner.cell_id != tables.cells["cell_id"][best]
+    assert {caveat.kind: caveat.count for caveat in found.recommendations[0].caveats}["few_runs"] == 1
+
+
+def test_what_too_few_epochs_leave_open_is_kept_in_mind(tmp_path: Path) -> None:
+    folder = make_sweep(tmp_path / "s", loops=["eager"], batch_sizes=[32, 256], devices=["cpu"], failures=False)
+    tables = build_tables(folder)
+    found = verdict(replace(tables, cells=tables.cells.assign(n_too_few=[5, 0, 0, 0])), read_sweep(folder))
+    caveats = {caveat.kind: caveat.text for caveat in found.recommendations[0].caveats}
+    assert caveats["unjudged_runs"].startswith("5 of 20 runs, of 1 cell, had fewer than 10 steady epochs")
