@@ -24,9 +24,10 @@ settings.load_profile("repeatable")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Settles the folder before xdist starts its workers, which inherit the variable that names it."""
+    """Settles the folder before xdist starts its workers, which inherit the variable that names it, and their order."""
     # Inductor's wrapper around its kernels takes longer to compile than they do; here nothing depends on its speed.
     os.environ.setdefault("AOT_INDUCTOR_COMPILE_WRAPPER_OPT_LEVEL", "O0")
+    config.option.loadscopereorder = False  # groups of many tests first, whatever they take: ours are in order already
     stack = ExitStack()
     stack.enter_context(kept_for_this_session())
     config.add_cleanup(stack.close)
@@ -34,23 +35,22 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Which test worker runs what: a group's tests are one worker's, and what takes long on its own starts early."""
+    """Which test worker runs what: a group's tests are one worker's, and whole groups and long tests start early.
+
+    What is left are many short tests, so that no worker is left alone at the end.
+    """
     for item in items:
         _join_the_group_of_its_folder(item)
     if hasattr(config, "workerinput"):  # this is one of several workers
-        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+        items.sort(key=lambda item: (item.get_closest_marker("slow") is None, not _groups_of(item)))
         for item in items:
             _show_its_group(item)
 
 
 def _join_the_group_of_its_folder(item: pytest.Item) -> None:
-    """What shares an expensive thing: an imported framework with its compiled engines, a sweep with its report.
-
-    What is slow in an engine's folder starts processes of its own, and may be apart.
-    """
+    """What shares an expensive thing: an imported framework with its compiled engines, a sweep with its report."""
     folder = item.path.parent
-    is_engines = folder.parent.name == "engines" and not item.get_closest_marker("slow")
-    if is_engines or folder.name in ("analysis", "report", "golden"):
+    if folder.parent.name == "engines" or folder.name in ("analysis", "report", "golden"):
         item.add_marker(pytest.mark.xdist_group(folder.name))
 
 
@@ -60,9 +60,12 @@ def _show_its_group(item: pytest.Item) -> None:
     To do so is pytest-xdist's work, but 3.8 writes it where pytest 9.2 does not read it, and nothing fails: every
     worker imports every framework (https://github.com/pytest-dev/pytest-xdist/issues/1386).
     """
-    groups = sorted({str(mark.args[0]) for mark in item.iter_markers("xdist_group")})
-    if groups:
+    if groups := _groups_of(item):
         item._id = type(item._id).parse(f"{item.nodeid}@{'_'.join(groups)}")
+
+
+def _groups_of(item: pytest.Item) -> list[str]:
+    return sorted({str(mark.args[0]) for mark in item.iter_markers("xdist_group")})
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -119,6 +119,18 @@ def test_the_record_says_what_was_asked_and_where(record: SweepRecord) -> None:
     assert targets == {target["target_loss"] for target in record.targets}
 
 
+def test_every_run_trained_as_the_reference_does_and_its_difference_is_kept(
+    swept: tuple[Path, subprocess.CompletedProcess[str]], sweep: SweepFolder
+) -> None:
+    for result in (result for result in read_results(sweep) if result.status is not Status.UNAVAILABLE):
+        assert result.parity is not None
+        assert result.parity.difference is not None
+        assert 0 < result.parity.difference < 5e-6
+        assert result.parity_reason is None
+        assert result.phases.parity_s is not None
+    assert "All 4 cells trained as the float64 reference does" in " ".join(swept[1].stdout.split())
+
+
 def test_report_rebuilds_the_same_bytes(
     swept: tuple[Path, subprocess.CompletedProcess[str]], sweep: SweepFolder
 ) -> None:

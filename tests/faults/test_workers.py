@@ -31,8 +31,19 @@ from tests.faults import interpreters as faults
 from tests.faults.cells import make_cell
 
 ISOLATIONS = ("fork", "spawn")
+SLOW = pytest.mark.faults
 # What was killed is gone at once, but a crowded machine may take long to say so.
 GONE_WITHIN_S = 30.0
+
+
+def in_turn(*cases: tuple[Any, ...]) -> list[Any]:
+    """Every case in both isolations, of which one is always tried, another one for the next case; ``make faults`` tries
+    the other."""
+    return [
+        pytest.param(isolation, *case, marks=() if isolation == ISOLATIONS[number % 2] else SLOW)
+        for number, case in enumerate(cases)
+        for isolation in ISOLATIONS
+    ]
 
 
 @pytest.fixture
@@ -154,10 +165,9 @@ def test_fork_and_spawn_train_the_same(folder: SweepFolder) -> None:
     assert losses[0] == losses[1]
 
 
-@pytest.mark.parametrize("isolation", ISOLATIONS)
 @pytest.mark.parametrize(
-    ("fault", "status", "words"),
-    [
+    ("isolation", "fault", "status", "words"),
+    in_turn(
         (faults.RAISE, Status.ERROR, "RuntimeError: planted failure"),
         (faults.RAISE_MEMORY, Status.OOM, "can't allocate memory"),
         (faults.EXIT_0, Status.CRASHED, "exited with code 0 and left no record"),
@@ -165,7 +175,7 @@ def test_fork_and_spawn_train_the_same(folder: SweepFolder) -> None:
         (faults.HARD_EXIT, Status.CRASHED, "exited with code 9 and left no record"),
         (faults.KILL, Status.CRASHED, "ended by SIGKILL"),
         (faults.SEGFAULT, Status.CRASHED, "ended by SIGSEGV"),
-    ],
+    ),
 )
 def test_a_worker_that_dies_leaves_its_row_and_the_next_run_goes_on(
     folder: SweepFolder, tmp_path: Path, isolation: str, fault: str, status: Status, words: str
@@ -178,8 +188,9 @@ def test_a_worker_that_dies_leaves_its_row_and_the_next_run_goes_on(
     assert run(folder, make_cell(protocol={"isolation": isolation}), round_=1).status is Status.OK
 
 
-@pytest.mark.parametrize("isolation", ISOLATIONS)
-@pytest.mark.parametrize("fault", [faults.HANG, faults.HANG_WITH_CHILD, faults.SPIN, faults.STOP])
+@pytest.mark.parametrize(
+    ("isolation", "fault"), in_turn((faults.HANG_WITH_CHILD,), (faults.STOP,), (faults.HANG,), (faults.SPIN,))
+)
 def test_a_worker_that_hangs_is_ended_with_its_whole_group(
     folder: SweepFolder, tmp_path: Path, isolation: str, fault: str
 ) -> None:
@@ -234,14 +245,13 @@ def alive(pid: int) -> bool:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of the address space are Linux's")
-@pytest.mark.parametrize("isolation", ISOLATIONS)
 @pytest.mark.parametrize(
-    ("fault", "signal", "words"),
-    [
+    ("isolation", "fault", "signal", "words"),
+    in_turn(
         (faults.GROW_UNTIL_IT_RAISES, None, "MemoryError"),
         (faults.GROW_UNTIL_IT_SEGFAULTS, "SIGSEGV", "so ends what gets no more memory, and ulimit -v allows it"),
         (faults.GROW_UNTIL_IT_ABORTS, "SIGABRT", "so ends what gets no more memory, and ulimit -v allows it"),
-    ],
+    ),
 )
 def test_memory_under_a_limit_runs_out_as_one_status(
     folder: SweepFolder, tmp_path: Path, isolation: str, fault: str, signal: str | None, words: str
@@ -474,14 +484,13 @@ def test_an_unavailable_cell_is_a_row_at_once(folder: SweepFolder) -> None:
     assert events(folder)[-1]["event"] == "run_unavailable"
 
 
-@pytest.mark.parametrize("isolation", ISOLATIONS)
 @pytest.mark.parametrize(
-    ("method", "fault", "words"),
-    [
+    ("isolation", "method", "fault", "words"),
+    in_turn(
         ("worker._write", faults.NO_SPACE, "trace.npz: No space left on device"),
         ("worker._write", faults.READ_ONLY, "trace.npz: Read-only file system"),
         ("Engine.step", faults.NO_SPACE_FOR_A_COMPILER, "No space left on device"),
-    ],
+    ),
 )
 def test_a_worker_without_a_disk_stops_the_sweep_and_leaves_its_run_to_be_done(
     folder: SweepFolder, tmp_path: Path, isolation: str, method: str, fault: str, words: str

@@ -1,5 +1,6 @@
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -37,6 +38,12 @@ def texts_of(path: Path) -> list[str]:
     return ["".join(element.itertext()) for element in root.iter("{http://www.w3.org/2000/svg}text")]
 
 
+def draw_only(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """For tests that look at these figures alone, or at none: pictures take most of the time of a report."""
+    kinds = [kind if kind.name in names else replace(kind, draw=lambda _: "not drawn here") for kind in FIGURES]
+    monkeypatch.setattr("bench.report.gallery.FIGURES", kinds)
+
+
 def test_a_rebuild_is_byte_for_byte_the_same(folder: SweepFolder, tmp_path: Path) -> None:
     copy = SweepFolder(tmp_path / folder.name)
     shutil.copytree(folder.path, copy.path)
@@ -67,12 +74,13 @@ def test_figures_of_convergence_name_budget_and_learning_rate(folder: SweepFolde
 
 
 def test_the_figure_of_the_same_training_shows_the_bar_and_crosses_out_what_is_over_it(
-    folder: SweepFolder, tmp_path: Path
+    folder: SweepFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right = texts_of(folder.figures / "parity.svg")
     assert "bar 5 × 10⁻⁶" in right
     assert "not the same: invalid" not in right
     wrong = make_sweep(tmp_path / "wrong", batch_sizes=(8, 32), devices=("cpu",), wrong=[("keras", "compiled", 32)])
+    draw_only(monkeypatch, "parity")
     build_report(wrong)
     assert "not the same: invalid" in texts_of(wrong.figures / "parity.svg")
     page = " ".join(wrong.report_html.read_text(encoding="utf-8").split())
@@ -91,7 +99,10 @@ def test_a_sweep_whose_every_cell_failed_still_has_its_figure(tmp_path: Path) ->
     assert "2 cells did not train as the float64 reference does and count nowhere" in page
 
 
-def test_a_sweep_without_a_gate_says_so_where_the_proof_would_be(tmp_path: Path) -> None:
+def test_a_sweep_without_a_gate_says_so_where_the_proof_would_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw_only(monkeypatch, "parity")
     folder = make_sweep(tmp_path / "off", batch_sizes=(8, 32), devices=("cpu",), rounds=1, parity_steps=0)
     build_report(folder)
     html = folder.report_html.read_text(encoding="utf-8")
@@ -140,7 +151,8 @@ def test_relative_links_lead_somewhere(folder: SweepFolder) -> None:
     assert not [href for href in relative if not (folder.path / href).exists()]
 
 
-def test_logs_are_linked_where_they_are(tmp_path: Path) -> None:
+def test_logs_are_linked_where_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_only(monkeypatch)
     folder = make_sweep(tmp_path / "logs", batch_sizes=(8, 32), devices=("cpu",), rounds=2)
     for run in folder.run_folders():
         run.log.write_text("output")
@@ -180,7 +192,8 @@ def test_odd_sweeps_have_a_report(tmp_path: Path, recipe: dict[str, object]) -> 
     assert (folder.figures / "throughput.svg").is_file()
 
 
-def test_the_tutorial_is_told_why_its_plots_cannot_be_compared(tmp_path: Path) -> None:
+def test_the_tutorial_is_told_why_its_plots_cannot_be_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_only(monkeypatch, "batch_loss")
     folder = make_sweep(
         tmp_path / "tutorial", data="tutorial", batch_sizes=(32,), loops=("idiomatic",), devices=("cpu",), rounds=1,
         target_loss=None, failures=False, defaults="framework",

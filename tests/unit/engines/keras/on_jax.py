@@ -1,4 +1,4 @@
-"""Keras' loops on JAX beyond the contract; ``test_keras_backends`` runs this file, as Keras' backend is per process."""
+"""Keras' loops on JAX beyond the contract; ``tests/contract/test_other_backends.py`` runs this file after it."""
 
 import json
 import subprocess

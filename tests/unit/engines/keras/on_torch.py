@@ -1,4 +1,4 @@
-"""Keras' loops on PyTorch beyond the contract; ``test_keras_backends`` runs this file in a process of its own."""
+"""Keras' loops on PyTorch beyond the contract; ``tests/contract/test_other_backends.py`` runs this file after it."""
 
 from collections.abc import Callable
 from functools import cache
