@@ -355,7 +355,7 @@ CROSSINGS = (
     Column("n_rounds", "int64", "", "rounds that measured both"),
     Column("smallest_batch_size", "Int64", "samples", "the smallest that both have"),
     Column("largest_batch_size", "Int64", "samples", "the largest that both have: beyond the two nothing is said"),
-    Column("said_by", "str", "", "model, where it fits both and nothing measured contradicts it, else measured"),
+    Column("said_by", "str", "", "what says where: model, if both lines fit and no run objects; else measured"),
     Column("verdict", "str", "", "crosses, crosses again (more than once), nowhere, tie or inconclusive"),
     Column("at_batch_size", "float64", "samples", "where they change places"),
     Column("at_batch_size_low", "float64", "samples", "lower end of its interval; measured: a batch size before it"),

@@ -1,18 +1,25 @@
 """At which batch size two curves change places: the faster below it is the slower above it.
 
-Any two curves of one workload and setting are weighed. Where the step-time model fits both, they cross where their
-lines do, B = (t0' - t0) / (1/r - 1/r'). The interval holds every batch size at which the two modelled step times cannot
-be told apart: Fieller's idea (1954), from the pulls of the same rounds, so that the drift which both share cancels. As
-a ratio of two lines only rises or only falls, they cross once or not at all.
+Any two curves of one workload and setting are weighed. Who is faster at a batch size is judged as everywhere (see
+``judge``): by the ratios of the measured step times inside rounds, in one family, which is the whole table, every pair
+of curves at every batch size that both have. A family of its own for each pair of curves would find smaller leads, but
+a reader sees many pairs side by side, and ``comparisons`` weighs some of the same ratios: as its family is a part of
+this one, what is ``faster`` here is never open there.
 
-Where a model does not fit, or where the two fit but contradict what was measured, the ratios of the measured step times
-say it, round by round as in ``compare``: the curves cross between the last batch size at which one of them is faster
-beyond doubt and the first at which the other is. The number given is that of the medians, joined by straight lines on
-logarithmic axes.
+Two curves cross where, from one batch size that is settled to the next, the faster one becomes the slower one. Where
+the step-time model fits both, the place is where their lines meet, B = (t0' - t0) / (1/r - 1/r'). Its interval holds
+every batch size at which the two modelled step times cannot be told apart, at 95 % for this pair alone: Fieller's idea
+(1954), from the pulls of the same rounds, so that the drift which both share cancels. As a ratio of two lines only
+rises or only falls, they meet once or not at all. The model only says where: that two curves cross, or that one is
+faster at every batch size, is said by what was measured.
 
-Nothing is said of batch sizes that were not measured for both: lines that would cross out there do not cross here. Each
-pair stands for itself, at 95 %. With fewer rounds than ``compare`` asks for, step times count as different where their
-medians differ by more than what would be a tie.
+Where a model does not fit, or the lines do not say the same as what was measured, the curves cross between two measured
+batch sizes: the last at which the one is faster and the first at which the other is. The number given is where the mean
+ratio is 1, joined by straight lines on logarithmic axes. One measured ratio is enough to object to a pair of lines, if
+its own interval of 95 % says otherwise: an objection claims nothing, so no family corrects it.
+
+Nothing is said of batch sizes that were not measured for both: lines that would cross out there do not cross here.
+Below ``MIN_PAIRS`` rounds nothing is said at all.
 """
 
 from __future__ import annotations
@@ -26,8 +33,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.analysis.columns import CROSSINGS, empty, frame
-from bench.analysis.compare import FASTER, INCONCLUSIVE, MIN_PAIRS, SLOWER, TIE, TIE_MARGIN
+from bench.analysis.compare import ALPHA, FASTER, INCONCLUSIVE, MIN_PAIRS, SLOWER, TIE, judge
 from bench.analysis.curves import CURVE, Curves
+from bench.analysis.intervals import trimmed_mean_and_error
 from bench.analysis.models import Lines, Models, half_width
 
 CROSSES, AGAIN, NOWHERE = "crosses", "crosses again", "nowhere"
@@ -37,47 +45,33 @@ MODEL, MEASURED = "model", "measured"
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-# Places between the ends of the measured range where modelled step times are compared, ends included.
-_PLACES = 33
 _HALVINGS = 50
 _PAIRS_AT_ONCE = 2048
-_MARGIN = np.log(1 + TIE_MARGIN)
 _ORDER = {"pytorch": 0, "keras": 1, "reference": 2}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lead:
-    """How the first step time of a pair stands to the other, as logarithms of their ratio, shape (pairs, places).
+class Judged:
+    """How the first of each pair stands to the other at every batch size, as measured; shape (pairs, sizes).
 
     Attributes:
-        shown: of the medians.
-        low: lower end of the interval, NaN where rounds are too few.
-        high: upper end.
+        ratio: logarithm of the other's step time over the first's, (trimmed) mean over rounds; NaN where none has both.
+        verdict: ``faster``, ``slower``, ``tie`` or ``inconclusive``, of the first.
+        alone: -1 where the 95 % interval of this ratio alone says that the first is faster, 1 where slower, else 0.
     """
 
-    shown: FloatArray
-    low: FloatArray
-    high: FloatArray
+    ratio: FloatArray
+    verdict: NDArray[np.str_]
+    alone: IntArray
 
     @property
     def sign(self) -> IntArray:
-        """-1 where the first is faster, 1 where it is slower, 0 where they cannot be told apart or are not there."""
-        few = np.isnan(self.low)
-        with np.errstate(invalid="ignore"):
-            faster = np.where(few, self.shown < -_MARGIN, (self.high < 0) & (self.shown < 0))
-            slower = np.where(few, self.shown > _MARGIN, (self.low > 0) & (self.shown > 0))
-        return slower.astype(np.int64) - faster
+        """-1 where the first is faster, 1 where it is slower, 0 where they tie or it is open."""
+        return (self.verdict == SLOWER).astype(np.int64) - (self.verdict == FASTER)
 
-    @property
-    def tied(self) -> NDArray[np.bool_]:
-        """Where the whole interval lies within the margin."""
-        with np.errstate(invalid="ignore"):
-            return np.asarray((self.low >= -_MARGIN) & (self.high <= _MARGIN))
-
-    @property
-    def words(self) -> NDArray[np.str_]:
-        """``faster``, ``slower``, ``tie`` or ``inconclusive``, of the first."""
-        return np.select([self.tied, self.sign < 0, self.sign > 0], [TIE, FASTER, SLOWER], INCONCLUSIVE)
+    def at(self, which: IntArray | slice) -> Judged:
+        """Some of the pairs."""
+        return Judged(ratio=self.ratio[which], verdict=self.verdict[which], alone=self.alone[which])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +83,7 @@ class Crossings:
         batch_size: where; NaN unless it ``crosses``.
         low: lower end of its interval, or the batch size it lies above.
         high: upper end of its interval, or the batch size it lies below.
+        said_by: what says where it is: the ``model`` or what was ``measured``.
         at_smallest: how the first curve stands at the smallest batch size that both have.
         at_largest: the same at the largest.
     """
@@ -97,6 +92,7 @@ class Crossings:
     batch_size: FloatArray
     low: FloatArray
     high: FloatArray
+    said_by: NDArray[np.str_]
     at_smallest: NDArray[np.str_]
     at_largest: NDArray[np.str_]
 
@@ -112,9 +108,8 @@ class Pairs:
 
     @property
     def modelled(self) -> NDArray[np.bool_]:
-        """Where the model fits both, and there is a range of batch sizes that both have."""
-        fits: NDArray[np.bool_] = self.models.fits[self.one] & self.models.fits[self.other]
-        return np.asarray(fits & (np.sum(self.common, axis=1) > 1))
+        """Where the model fits both."""
+        return np.asarray(self.models.fits[self.one] & self.models.fits[self.other])
 
     @property
     def n(self) -> IntArray:
@@ -128,22 +123,32 @@ class Pairs:
         """Batch sizes measured of both, shape (pairs, sizes)."""
         return (self.curves.n_runs[self.one] > 0) & (self.curves.n_runs[self.other] > 0)
 
-    def at(self, which: NDArray[np.bool_]) -> Pairs:
+    @property
+    def rows(self) -> FloatArray:
+        """Their mean rows per step, NaN where not both have them, shape (pairs, sizes)."""
+        return np.where(self.common, self.curves.rows[self.one], np.nan)
+
+    def at(self, which: IntArray | slice) -> Pairs:
         """Some of the pairs."""
         return dataclasses.replace(self, one=self.one[which], other=self.other[which])
 
-    def lead_at(self, rows: FloatArray) -> Lead:
-        """Of the modelled step times, at these mean rows, shape (pairs, places)."""
+    def modelled_sign(self, rows: FloatArray) -> IntArray:
+        """-1 where the modelled step time of the first is the shorter one beyond doubt, 1 where the longer, else 0.
+
+        Args:
+            rows: mean rows per step, shape (pairs, places).
+        """
 
         def logs(lines: Lines, which: IntArray) -> FloatArray:
             return np.log(lines.t0[which, None] + lines.slope[which, None] * rows)
 
-        centre = logs(self.models.centre, self.one) - logs(self.models.centre, self.other)
         shown = logs(self.models.shown, self.one) - logs(self.models.shown, self.other)
+        centre = logs(self.models.centre, self.one) - logs(self.models.centre, self.other)
         pulls = self._pulls(self.one, rows) - self._pulls(self.other, rows)
         half = half_width(pulls, np.broadcast_to(self.n[:, None], rows.shape))
-        half = np.where(self.n[:, None] >= MIN_PAIRS, half, np.nan)
-        return Lead(shown=shown, low=centre - half, high=centre + half)
+        with np.errstate(invalid="ignore"):
+            faster, slower = (centre + half < 0) & (shown < 0), (centre - half > 0) & (shown > 0)
+        return slower.astype(np.int64) - faster
 
     def _pulls(self, which: IntArray, rows: FloatArray) -> FloatArray:
         """Of each round on the logarithm of a modelled step time, shape (pairs, places, rounds)."""
@@ -152,98 +157,94 @@ class Pairs:
         moved = pulls[:, None, :, 0] + pulls[:, None, :, 1] * rows[:, :, None]
         return np.asarray(moved / times[:, :, None])
 
-    def measured_lead(self) -> Lead:
-        """Of the measured step times, at every batch size, NaN where not both have it."""
-        shown = self.curves.medians[self.one] - self.curves.medians[self.other]
-        ratios = self.curves.logs[self.one] - self.curves.logs[self.other]
-        n: IntArray = np.sum(~np.isnan(ratios), axis=2, dtype=np.int64)
-        mean = np.nansum(ratios, axis=2) / np.maximum(n, 1)
-        pulls = np.nan_to_num((ratios - mean[:, :, None]) / np.maximum(n, 1)[:, :, None])
-        half = np.where(n >= MIN_PAIRS, half_width(pulls, n), np.nan)
-        return Lead(shown=shown, low=mean - half, high=mean + half)
+    def ratios(self) -> FloatArray:
+        """Logarithms of the other's step time over the first's, round by round, shape (pairs * sizes, rounds)."""
+        ratios = self.curves.logs[self.other] - self.curves.logs[self.one]
+        return ratios.reshape(-1, ratios.shape[2])
 
 
-def crossings(pairs: Pairs) -> tuple[Crossings, NDArray[np.str_]]:
-    """Where the curves of each pair cross, and what says so: the ``model`` or what was ``measured``."""
-    by_model, by_measure = _by_model(pairs), _by_measure(pairs)
-    modelled = pairs.modelled & ~_contradicted(pairs)
-    chosen = {
-        name: np.where(modelled, getattr(by_model, name), getattr(by_measure, name))
-        for name in Crossings.__dataclass_fields__
-    }
-    return Crossings(**chosen), np.where(modelled, MODEL, MEASURED)
+def judged(pairs: Pairs) -> Judged:
+    """Judges every pair at every batch size, all of them as one family."""
+    parts = [trimmed_mean_and_error(pairs.at(part).ratios()) for part in _parts(pairs)]
+    mean, error, degrees, n = (np.concatenate(column) for column in zip(*parts, strict=True))
+    seen = judge(mean, error, degrees, n, settle=False)
+    shape = pairs.common.shape
+    with np.errstate(invalid="ignore"):
+        alone = np.where(seen.p <= ALPHA, -np.sign(mean), 0).astype(np.int64)
+    return Judged(ratio=mean.reshape(shape), verdict=np.array(seen.verdict).reshape(shape), alone=alone.reshape(shape))
 
 
-def _by_model(pairs: Pairs) -> Crossings:
-    """NaN and ``inconclusive`` where the model does not fit both."""
-    low, high = _common_rows(pairs)
-    lead = pairs.lead_at(np.geomspace(low, high, _PLACES, axis=1))
-    first, last = lead.sign[:, 0], lead.sign[:, -1]
-    # Curves that differ by less than anybody would choose by are tied, however surely they cross.
-    crosses = (first * last < 0) & ~lead.tied.all(axis=1)
-    at = np.where(crosses, _meeting(pairs.models.shown, pairs.one, pairs.other), np.nan)
-    at = np.clip(at, low, high)
+def _parts(pairs: Pairs) -> list[slice]:
+    """So many pairs at once as memory has room for."""
+    return [slice(start, start + _PAIRS_AT_ONCE) for start in range(0, len(pairs.one), _PAIRS_AT_ONCE)]
+
+
+def crossings(pairs: Pairs, seen: Judged) -> Crossings:
+    """Where the curves of each pair cross, given how they were judged."""
+    sizes, common, sign = pairs.curves.sizes, pairs.common, seen.sign
+    changes = _changes(sign)
+    crosses = changes == 1
+    everywhere = {word: _everywhere(seen.verdict == word, common) for word in (TIE, FASTER, SLOWER)}
+    low, high = (np.where(crosses, end, np.nan) for end in _bracket(sizes, sign))
+    at, said_by = _joined(sizes, seen.ratio, low, high), np.full(len(sign), MEASURED)
+    modelled = np.flatnonzero(crosses & pairs.modelled)
+    modelled = modelled[_lines_agree(pairs.at(modelled), seen.at(modelled))]
+    at[modelled], low[modelled], high[modelled] = _meeting(pairs.at(modelled))
+    said_by[modelled] = MODEL
+    everyone, last = np.arange(len(sign)), common.shape[1] - 1 - np.argmax(common[:, ::-1], axis=1)
     return Crossings(
         verdict=np.select(
-            [lead.tied.all(axis=1), crosses, (lead.sign == first[:, None]).all(axis=1) & (first != 0)],
-            [TIE, CROSSES, NOWHERE],
+            [crosses, changes > 1, everywhere[TIE], everywhere[FASTER] | everywhere[SLOWER]],
+            [CROSSES, AGAIN, TIE, NOWHERE],
             INCONCLUSIVE,
         ),
         batch_size=at,
-        low=_last_as(pairs, first, low, at),
-        high=_last_as(pairs, last, high, at),
-        at_smallest=lead.words[:, 0],
-        at_largest=lead.words[:, -1],
+        low=low,
+        high=high,
+        said_by=said_by,
+        at_smallest=seen.verdict[everyone, np.argmax(common, axis=1)],
+        at_largest=seen.verdict[everyone, last],
     )
+
+
+def _everywhere(holds: NDArray[np.bool_], common: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether it holds at every batch size that both have, of which there is one at least."""
+    return np.asarray((holds | ~common).all(axis=1) & common.any(axis=1))
+
+
+def _lines_agree(pairs: Pairs, seen: Judged) -> NDArray[np.bool_]:
+    """Whether the lines of pairs that cross say so too, the same way round, and no measured ratio objects."""
+    ends = pairs.modelled_sign(np.stack(_common_rows(pairs), axis=1))
+    before = seen.sign[np.arange(len(ends)), np.argmax(seen.sign != 0, axis=1)]
+    return np.asarray((ends[:, 0] == before) & (ends[:, 1] == -before) & ~_contradicted(pairs, seen))
+
+
+def _contradicted(pairs: Pairs, seen: Judged) -> NDArray[np.bool_]:
+    """Where at some batch size the lines say that one is faster and the runs that the other is, each by itself."""
+    return np.asarray(np.any(pairs.modelled_sign(pairs.rows) * seen.alone < 0, axis=1))
 
 
 def _common_rows(pairs: Pairs) -> tuple[FloatArray, FloatArray]:
-    """Least and most mean rows that both curves have; 1 where nothing is modelled."""
-    rows = np.where(pairs.common & pairs.modelled[:, None], pairs.curves.rows[pairs.one], np.nan)
-    return np.nan_to_num(np.fmin.reduce(rows, axis=1), nan=1.0), np.nan_to_num(np.fmax.reduce(rows, axis=1), nan=1.0)
+    """Least and most mean rows that both curves have."""
+    return np.fmin.reduce(pairs.rows, axis=1), np.fmax.reduce(pairs.rows, axis=1)
 
 
-def _meeting(lines: Lines, one: IntArray, other: IntArray) -> FloatArray:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray((lines.t0[other] - lines.t0[one]) / (lines.slope[one] - lines.slope[other]))
+def _meeting(pairs: Pairs) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Where lines meet that change places between the ends of what was measured, and the interval of that."""
+    (low, high), lines = _common_rows(pairs), pairs.models.shown
+    meeting = (lines.t0[pairs.other] - lines.t0[pairs.one]) / (lines.slope[pairs.one] - lines.slope[pairs.other])
+    meeting = np.clip(meeting, low, high)
+    return meeting, _last_as_at(pairs, low, meeting), _last_as_at(pairs, high, meeting)
 
 
-def _last_as(pairs: Pairs, sign: IntArray, end: FloatArray, meeting: FloatArray) -> FloatArray:
+def _last_as_at(pairs: Pairs, end: FloatArray, meeting: FloatArray) -> FloatArray:
     """The last batch size, from an end towards the meeting, at which the first still stands as at that end."""
-    result, bounded = np.full(len(sign), np.nan), ~np.isnan(meeting) & (pairs.n >= MIN_PAIRS)
-    few, near, far = pairs.at(bounded), end[bounded], meeting[bounded]
+    sign, near, far = pairs.modelled_sign(end[:, None])[:, 0], end, meeting
     for _ in range(_HALVINGS):
         middle = np.sqrt(near * far)
-        held = few.lead_at(middle[:, None]).sign[:, 0] == sign[bounded]
+        held = pairs.modelled_sign(middle[:, None])[:, 0] == sign
         near, far = np.where(held, middle, near), np.where(held, far, middle)
-    result[bounded] = near
-    return result
-
-
-def _by_measure(pairs: Pairs) -> Crossings:
-    lead, common = pairs.measured_lead(), pairs.common
-    sign, shared = np.where(common, lead.sign, 0), common.any(axis=1)
-    tied = shared & np.where(common, lead.tied, True).all(axis=1)
-    changes = np.where(tied, 0, _changes(sign))
-    last = common.shape[1] - 1 - np.argmax(common[:, ::-1], axis=1)
-    everyone, first = np.arange(len(sign)), np.argmax(common, axis=1)
-    alike = np.where(common, sign == sign[everyone, first][:, None], True).all(axis=1) & (sign[everyone, first] != 0)
-    low, high = _bracket(pairs.curves.sizes, sign)
-    crosses = changes == 1
-    at = np.where(crosses, _joined(pairs.curves.sizes, np.where(common, lead.shown, np.nan), low, high), np.nan)
-    words = np.where(common, lead.words, INCONCLUSIVE)
-    return Crossings(
-        verdict=np.select(
-            [tied, crosses, changes > 1, shared & alike],
-            [TIE, CROSSES, AGAIN, NOWHERE],
-            INCONCLUSIVE,
-        ),
-        batch_size=at,
-        low=np.where(crosses, low, np.nan),
-        high=np.where(crosses, high, np.nan),
-        at_smallest=words[everyone, first],
-        at_largest=words[everyone, last],
-    )
+    return near
 
 
 def _changes(sign: IntArray) -> IntArray:
@@ -272,33 +273,26 @@ def _bracket(sizes: IntArray, sign: IntArray) -> tuple[FloatArray, FloatArray]:
     return sizes[before].astype(np.float64), sizes[np.minimum(after, sign.shape[1] - 1)].astype(np.float64)
 
 
-def _joined(sizes: IntArray, shown: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
-    """Where the logarithm of the ratio of medians first changes its sign between two batch sizes."""
-    x, found = np.log(sizes), np.full(len(shown), np.nan)
-    for pair, lead in enumerate(shown):
-        inside = ~np.isnan(lead) & (sizes >= low[pair]) & (sizes <= high[pair])
-        at, y = x[inside], lead[inside]
-        change = np.flatnonzero(y[:-1] * y[1:] <= 0)
-        if len(change):
-            k = change[0]
-            share = y[k] / (y[k] - y[k + 1]) if y[k] else 0.0
-            found[pair] = np.exp(at[k] + share * (at[k + 1] - at[k]))
+def _joined(sizes: IntArray, ratio: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
+    """Where the logarithm of the mean ratio first changes its sign between two batch sizes; NaN without the two."""
+    x, found = np.log(sizes), np.full(len(ratio), np.nan)
+    for pair in np.flatnonzero(~np.isnan(low)):
+        inside = ~np.isnan(ratio[pair]) & (sizes >= low[pair]) & (sizes <= high[pair])
+        at, y = x[inside], ratio[pair, inside]
+        k = int(np.argmax(y[:-1] * y[1:] <= 0))
+        share = y[k] / (y[k] - y[k + 1]) if y[k] else 0.0
+        found[pair] = np.exp(at[k] + share * (at[k + 1] - at[k]))
     return found
-
-
-def _contradicted(pairs: Pairs) -> NDArray[np.bool_]:
-    """Where at some batch size the lines say that one is faster and the runs that the other is."""
-    rows = np.where(pairs.common & pairs.modelled[:, None], pairs.curves.rows[pairs.one], np.nan)
-    model, measure = pairs.lead_at(rows).sign, pairs.measured_lead().sign
-    return np.asarray(np.any(model * measure < 0, axis=1))
 
 
 def crossings_table(curves: Curves, models: Models) -> pd.DataFrame:
     """Every two curves of one workload and setting."""
     one, other = _pairs(curves.names)
-    parts = [slice(start, start + _PAIRS_AT_ONCE) for start in range(0, len(one), _PAIRS_AT_ONCE)]
-    tables = [_rows(Pairs(curves=curves, models=models, one=one[part], other=other[part])) for part in parts]
-    return pd.concat(tables, ignore_index=True) if tables else empty(CROSSINGS)
+    if not len(one):
+        return empty(CROSSINGS)
+    pairs = Pairs(curves=curves, models=models, one=one, other=other)
+    seen = judged(pairs)
+    return pd.concat([_rows(pairs.at(part), seen.at(part)) for part in _parts(pairs)], ignore_index=True)
 
 
 def _pairs(names: pd.DataFrame) -> tuple[IntArray, IntArray]:
@@ -314,8 +308,8 @@ def _pairs(names: pd.DataFrame) -> tuple[IntArray, IntArray]:
     return np.concatenate(firsts), np.concatenate(others)
 
 
-def _rows(pairs: Pairs) -> pd.DataFrame:
-    found, said_by = crossings(pairs)
+def _rows(pairs: Pairs, seen: Judged) -> pd.DataFrame:
+    found = crossings(pairs, seen)
     names, common = pairs.curves.names, pairs.common
     values: dict[str, Any] = {name: names[name].replace("", None).iloc[pairs.one].array for name in CURVE}
     values |= {f"other_{name}": names[name].replace("", None).iloc[pairs.other].array for name in CURVE[:4]}
@@ -324,7 +318,7 @@ def _rows(pairs: Pairs) -> pd.DataFrame:
         "n_rounds": pairs.n,
         "smallest_batch_size": smallest,
         "largest_batch_size": largest,
-        "said_by": said_by,
+        "said_by": found.said_by,
         "verdict": found.verdict,
         "at_batch_size": found.batch_size,
         "at_batch_size_low": found.low,
@@ -367,30 +361,21 @@ def _ratios(pairs: Pairs) -> dict[str, FloatArray]:
 
 
 def _reasons(values: dict[str, Any]) -> dict[str, pd.Series[str]]:
-    names = ("verdict", "at_smallest", "smallest_batch_size", "largest_batch_size")
+    names = ("verdict", "n_rounds", "at_smallest", "smallest_batch_size", "largest_batch_size")
     reasons = [_why_nowhere(*row) for row in zip(*(values[name] for name in names), strict=True)]
-    intervals = [
-        _why_no_interval(reason, int(n), low)
-        for reason, n, low in zip(reasons, values["n_rounds"], values["at_batch_size_low"], strict=True)
-    ]
+    intervals = [None if reason is None else "there is no crossing" for reason in reasons]
     return {"reason": pd.Series(reasons, dtype=object), "interval_reason": pd.Series(intervals, dtype=object)}
 
 
-def _why_nowhere(verdict: str, at_smallest: str, smallest: Any, largest: Any) -> str | None:
+def _why_nowhere(verdict: str, n: int, at_smallest: str, smallest: Any, largest: Any) -> str | None:
     if verdict == CROSSES:
         return None
     if pd.isna(smallest):
         return "no batch size was measured for both"
+    if n < MIN_PAIRS:
+        return f"{n} {'round has' if n == 1 else 'rounds have'} both curves: a verdict takes {MIN_PAIRS}"
     return {
         NOWHERE: f"{at_smallest} at every batch size from {smallest} to {largest}",
         TIE: f"tied at every batch size from {smallest} to {largest}",
         AGAIN: "they change places more than once",
-    }.get(verdict, "the rounds do not settle who is faster at which batch size")
-
-
-def _why_no_interval(reason: str | None, n: int, low: float) -> str | None:
-    if reason is not None:
-        return "there is no crossing"
-    if not np.isnan(low):
-        return None
-    return f"{n} {'round has' if n == 1 else 'rounds have'} both curves: an interval takes {MIN_PAIRS}"
+    }.get(verdict, "neither is clearly faster at every batch size, and they are not seen to change places")

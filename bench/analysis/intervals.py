@@ -153,16 +153,6 @@ def medians(values: FloatArray, group: IntArray, groups: int) -> FloatArray:
     return result
 
 
-def mean_and_error(values: FloatArray, group: IntArray, groups: int) -> tuple[FloatArray, FloatArray]:
-    """Mean of each group and its standard error, NaN below one and two values; no value may be NaN."""
-    n = np.bincount(group, minlength=groups)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.bincount(group, values, minlength=groups) / n
-        squares = np.bincount(group, (values - mean[group]) ** 2, minlength=groups)
-        error = np.sqrt(squares / (n - 1) / n)
-    return mean, np.where(n >= 2, error, np.nan)
-
-
 def trimmed_mean_and_error(values: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, IntArray]:
     """Trimmed mean of each row, its standard error, the error's degrees of freedom, and the row's number of values.
 

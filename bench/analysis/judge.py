@@ -90,6 +90,7 @@ def judge(
     margin: float = TIE_MARGIN,
     alpha: float = ALPHA,
     chosen: bool = False,
+    settle: bool = True,
 ) -> Comparisons:
     """Judges ratios as one family.
 
@@ -101,13 +102,14 @@ def judge(
         margin: ratios between 1 / (1 + margin) and 1 + margin are as good as 1.
         alpha: the chance at most of a wrong difference, and of a wrong tie, in the whole family.
         chosen: whether all are ratios of one cell to others, and it is the best of them by the same runs.
+        settle: whether to say how many rounds would settle what is open: of many thousand ratios that takes seconds.
     """
     enough = n >= MIN_PAIRS
     half = np.where(enough, stats.t.ppf(1 - alpha / 2, degrees) * error, np.nan)
     p, p_tie = (np.where(enough, values, np.nan) for values in p_values(mean, error, degrees, margin=margin))
     p_holm, p_tie_holm = holm(p, chosen=chosen), holm(p_tie)
     differs, ties = p_holm <= alpha, p_tie_holm <= alpha
-    open_ = ~np.isnan(p) & ~differs & ~ties
+    open_ = ~np.isnan(p) & ~differs & ~ties & settle
     more_rounds = np.full(len(mean), np.nan)
     more_rounds[open_] = rounds_to_settle(
         mean[open_], error[open_], degrees[open_], n[open_],

@@ -6,18 +6,22 @@ Of two loops of one framework, the one whose steps are faster catches up with th
 
 steps: then both have spent the same time, first steps included. It pays off ``at once`` where it starts no slower,
 ``later`` after N steps, ``never`` where its steps are the slower ones. Where the step times cannot be told apart there
-is no N to speak of: it would be one noise over another.
+is no N to speak of: it would be one noise over another. Nor is it ``at once`` where the first steps only look no
+slower: that they tie, or that the loop starts faster, has to be as certain as which steps are faster.
 
 A pair is weighed twice. With a ``cold`` start programs are compiled, with a ``warm`` one those that a cache keeps are
 loaded. A run that keeps none, or has none, pays the same either way and counts in both. A sweep gives a cell one cold
 run and many warm ones, so first steps are taken from the rounds in which both loops started so, step times from all.
 
-Everything is paired inside rounds, which frees it of the machine's drift, and weighed by Student's t on the logarithms
-of ratios: as in ``compare``, but one pair of loops at a time and with every round counted. Step times are told apart by
-their ratio. The interval of N holds every number of steps after which the times spent so far, f + N s of either loop,
-cannot be told apart: Fieller's idea (1954) for a quotient of two differences, with ratios of times in place of
-differences. It is bounded where the step times differ, and widened to hold N itself, which is that of the medians over
-rounds.
+Everything is paired inside rounds, which frees it of the machine's drift. Step times are told apart by their ratios, as
+``judge`` tells them: all pairs of one table are a family, two loops counting once, whoever stands first; a difference
+within the margin of a tie is a difference here, if it is certain, as the N of a small one is large and says so. First
+steps are another family, cold and warm ones each. Below ``MIN_PAIRS`` rounds nothing is told apart.
+
+The interval of N is that of one pair, at 95 %. It holds every number of steps after which the times spent so far, f + N
+s of either loop, cannot be told apart: Fieller's idea (1954) for a quotient of two differences, with ratios of times in
+place of differences. It is bounded where the step times differ, and widened to hold N itself, which is that of the
+medians over rounds. With fewer starts of a kind than ``MIN_PAIRS``, N has none: a number that was seen once or twice.
 """
 
 from __future__ import annotations
@@ -32,8 +36,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bench.analysis.columns import PAYOFFS, frame
-from bench.analysis.compare import INCONCLUSIVE, MIN_PAIRS, TIE_MARGIN, by_round
-from bench.analysis.intervals import CONFIDENCE, mean_and_error, medians
+from bench.analysis.compare import INCONCLUSIVE, MIN_PAIRS, TIE, by_round, judge
+from bench.analysis.intervals import CONFIDENCE, medians, trimmed_mean_and_error
 from bench.analysis.steadiness import unsteady_runs
 from bench.records import CompileCache
 
@@ -72,12 +76,15 @@ class Paired:
         pair = np.nonzero(known)[0]
         return medians(self.own[known], pair, len(known)), medians(self.other[known], pair, len(known))
 
+    @property
+    def ratios(self) -> FloatArray:
+        """Logarithms of other / own, shape (pairs, rounds): above 0 the loop takes less."""
+        return np.log(self.other / self.own)
+
     def lead(self) -> tuple[FloatArray, FloatArray]:
-        """Interval of the logarithm of other / own: above 0 the loop takes less. NaN where rounds are too few."""
-        known = ~np.isnan(self.own)
-        mean, error = mean_and_error(np.log(self.other[known] / self.own[known]), np.nonzero(known)[0], len(known))
-        t = stats.t.ppf((1 + CONFIDENCE) / 2, np.maximum(self.n - 1, 1))
-        half = np.where(self.n >= MIN_PAIRS, t * error, np.nan)
+        """Interval of their mean, of each pair alone; NaN where rounds are too few."""
+        mean, error, degrees, n = trimmed_mean_and_error(self.ratios)
+        half = np.where(n >= MIN_PAIRS, stats.t.ppf((1 + CONFIDENCE) / 2, degrees) * error, np.nan)
         return mean - half, mean + half
 
     def at(self, pairs: NDArray[np.bool_]) -> Paired:
@@ -92,6 +99,7 @@ class PayOffs:
     Attributes:
         starts: first steps, in the rounds in which both loops started so.
         steps: step times, in all rounds that measured both.
+        faster: whether the loop's steps are faster beyond doubt.
         verdict: ``at once``, ``later``, ``never`` or ``inconclusive``.
         after_steps: N, 0 for ``at once``, NaN for ``never`` and ``inconclusive``.
         low: lower end of its interval.
@@ -100,6 +108,7 @@ class PayOffs:
 
     starts: Paired
     steps: Paired
+    faster: NDArray[np.bool_]
     verdict: list[str]
     after_steps: FloatArray
     low: FloatArray
@@ -128,15 +137,16 @@ def pay_off(first_s: pd.DataFrame, step_s: pd.DataFrame, loops: Sequence[str], o
         others: ids of those they are weighed against, one for each.
     """
     starts, steps = _paired(first_s, loops, others), _paired(step_s, loops, others)
-    faster, slower = _told_apart(steps)
-    n = break_even(*starts.medians, *steps.medians)
-    counts = faster & ~np.isnan(n)
-    after_steps = np.where(counts, np.fmax(n, 0.0), np.nan)
+    (lead, _), (head_start, alike) = (_judged(times, loops, others) for times in (steps, starts))
+    faster, n = lead > 0, break_even(*starts.medians, *steps.medians)
+    at_once, later = faster & (n <= 0) & ((head_start > 0) | alike), faster & (n > 0)
+    after_steps = np.where(at_once | later, np.fmax(n, 0.0), np.nan)
     low, high = _interval(starts, steps, after_steps)
-    words = np.select([slower, counts & (n <= 0), counts], [NEVER, AT_ONCE, LATER], INCONCLUSIVE)
+    words = np.select([lead < 0, at_once, later], [NEVER, AT_ONCE, LATER], INCONCLUSIVE)
     return PayOffs(
         starts=starts,
         steps=steps,
+        faster=faster,
         verdict=[str(word) for word in words],
         after_steps=after_steps,
         low=low,
@@ -151,14 +161,19 @@ def _paired(values: pd.DataFrame, loops: Sequence[str], others: Sequence[str]) -
     return Paired(own=np.where(both, own, np.nan), other=np.where(both, other, np.nan))
 
 
-def _told_apart(steps: Paired) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Where the loop's steps are faster, and slower, beyond doubt; in few rounds by more than what would be a tie."""
-    (own, other), (low, high) = steps.medians, steps.lead()
-    few = steps.n < MIN_PAIRS
-    with np.errstate(invalid="ignore"):
-        faster = ((low > 0) & (own < other)) | (few & (own * (1 + TIE_MARGIN) < other))
-        slower = ((high < 0) & (own > other)) | (few & (other * (1 + TIE_MARGIN) < own))
-    return faster, slower
+def _judged(times: Paired, loops: Sequence[str], others: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """How the loops' times stand to the others', all as one family, in which two loops count once.
+
+    Returns:
+        1 where the loop's are certainly shorter, and its median too, -1 where they are longer, else 0; where they tie.
+    """
+    mean, error, degrees, n = trimmed_mean_and_error(times.ratios)
+    pair, _ = pd.factorize(pd.Series([tuple(sorted(both)) for both in zip(loops, others, strict=True)], dtype=object))
+    _, once = np.unique(pair, return_index=True)
+    seen = judge(mean[once], error[once], degrees[once], n[once], settle=False)
+    own, other = times.medians
+    certain = seen.differs[pair] & (np.sign(mean) == np.sign(other - own))
+    return np.where(certain, np.sign(mean), 0).astype(np.int64), (np.array(seen.verdict, np.str_) == TIE)[pair]
 
 
 def _interval(starts: Paired, steps: Paired, n: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -245,36 +260,49 @@ def _weighed(pairs: pd.DataFrame, runs: pd.DataFrame, start: str) -> pd.DataFram
 
 
 def _reasons(seen: PayOffs, start: str) -> pd.Series[str]:
+    columns = (seen.verdict, seen.faster, seen.starts.n, seen.steps.n)
     reasons = [
-        _why_no_steps(verdict, int(starts), int(rounds), start)
-        for verdict, starts, rounds in zip(seen.verdict, seen.starts.n, seen.steps.n, strict=True)
+        _why_no_steps(verdict, bool(faster), int(starts), int(rounds), start)
+        for verdict, faster, starts, rounds in zip(*columns, strict=True)
     ]
     return pd.Series(reasons, dtype=object)
 
 
-def _why_no_steps(verdict: str, starts: int, rounds: int, start: str) -> str | None:
+def _why_no_steps(verdict: str, faster: bool, starts: int, rounds: int, start: str) -> str | None:
     if verdict in (AT_ONCE, LATER):
         return None
     if rounds == 0:
         return "no round measured both loops"
     if verdict == NEVER:
         return "its steps are not faster"
-    return f"no round had both loops start {start}" if starts == 0 else "the step times cannot be told apart"
+    if starts == 0:
+        return f"no round had both loops start {start}"
+    if rounds < MIN_PAIRS:
+        return f"{_rounds(rounds)} measured both loops: a verdict takes {MIN_PAIRS}"
+    if not faster:
+        return "the step times cannot be told apart"
+    if starts < MIN_PAIRS:
+        why = f"{_rounds(starts)} had both start {start}: that it starts no slower takes {MIN_PAIRS}"
+        return f"its steps are faster, but {why}"
+    return "its steps are faster, but the first steps cannot be told apart"
+
+
+def _rounds(number: int) -> str:
+    return f"{number} {'round' if number == 1 else 'rounds'}"
 
 
 def _interval_reasons(seen: PayOffs, start: str) -> pd.Series[str]:
-    columns = (seen.verdict, seen.starts.n, seen.steps.n, seen.low)
+    columns = (seen.verdict, seen.starts.n, seen.low)
     reasons = [
-        None if not np.isnan(low) else _why_no_interval(verdict, int(starts), int(rounds), start)
-        for verdict, starts, rounds, low in zip(*columns, strict=True)
+        None if not np.isnan(low) else _why_no_interval(verdict, int(starts), start)
+        for verdict, starts, low in zip(*columns, strict=True)
     ]
     return pd.Series(reasons, dtype=object)
 
 
-def _why_no_interval(verdict: str, starts: int, rounds: int, start: str) -> str:
+def _why_no_interval(verdict: str, starts: int, start: str) -> str:
     if verdict not in (AT_ONCE, LATER):
         return "there is no number of steps"
-    if min(starts, rounds) >= MIN_PAIRS:
+    if starts >= MIN_PAIRS:
         return "the step times lie too close together for the rounds there are"
-    few, what = (rounds, "measured both") if rounds < MIN_PAIRS else (starts, f"had both start {start}")
-    return f"{few} {'round' if few == 1 else 'rounds'} {what}: an interval takes {MIN_PAIRS}"
+    return f"{_rounds(starts)} had both start {start}: an interval takes {MIN_PAIRS}"

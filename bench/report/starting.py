@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.analysis.judge import MIN_PAIRS
 from bench.analysis.payoff import AT_ONCE, COLD, LATER, NEVER, STARTS, WARM
 from bench.records import CompileCache
 from bench.report import format as fmt
@@ -56,11 +57,16 @@ def _same(cold: Row, warm: Row) -> bool:
 
 
 def after(row: Row) -> str:
-    """``after 410 steps (13 epochs, 6.1 s)``, ``at once``, ``never``, or ``open`` where it cannot be told."""
+    """``after 410 steps (13 epochs, 6.1 s)``, ``at once``, ``never``, or ``open`` where it cannot be told.
+
+    A number without an interval is ``after about 410 steps (13 epochs, 6.1 s; 1 start, no interval)``.
+    """
     if row["verdict"] != LATER:
         return str(row["verdict"]) if row["verdict"] in (AT_ONCE, NEVER) else OPEN
     epochs = fmt.quantity(row["after_epochs"], *epochs_interval(row))
-    return f"after {_steps(row)} ({epochs} {_noun(epochs, 'epoch')}, {fmt.duration(row['after_s'])})"
+    sure = not fmt.is_missing(row["after_steps_low"])
+    about, once = ("", "") if sure else ("about ", f"; {fmt.plural(int(row['n_starts']), 'start')}, no interval")
+    return f"after {about}{_steps(row)} ({epochs} {_noun(epochs, 'epoch')}, {fmt.duration(row['after_s'])}{once})"
 
 
 def epochs_interval(row: Row) -> tuple[float, float]:
@@ -84,12 +90,19 @@ def pays_off(name: str, rows: Mapping[str, Row], against: str = "") -> str:
     words = {start: after(row) for start, row in rows.items()}
     if NEVER in words.values():
         return f"{name} never pays off{against}"
-    if OPEN in words.values():
-        return f"whether {name} pays off{against} is open"
+    known = {start: said for start, said in words.items() if said != OPEN}
+    if not known:
+        return f"when {name} pays off{against}, if it does, is open{_too_few(rows)}"
     if len(set(words.values())) > 1:
-        words = {start: f"{said} where it {_DOES[start]}" for start, said in words.items()}
-    said = f"{name} pays off{against} {' and '.join(dict.fromkeys(words.values()))}"
+        known = {start: f"{said} where it {_DOES[start]}" for start, said in known.items()}
+    said = f"{name} pays off{against} {' and '.join(dict.fromkeys(known.values()))}"
+    said += "".join(f", while it is open when it does where it {_DOES[start]}" for start in words if start not in known)
     return fmt.marked(said, any(row["unsteady"] for row in rows.values()))
+
+
+def _too_few(rows: Mapping[str, Row]) -> str:
+    rounds = max(int(row["n_rounds"]) for row in rows.values())
+    return f", in too few rounds to say ({rounds})" if rounds < MIN_PAIRS else ""
 
 
 def cost_of_start(view: View, cell_id: str) -> str:

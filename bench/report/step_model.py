@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis.compare import FASTER, SLOWER, TIE
+from bench.analysis.compare import FASTER, MIN_PAIRS, SLOWER, TIE
 from bench.analysis.crossings import AGAIN, CROSSES, MODEL, NOWHERE
 from bench.analysis.curves import CURVE
 from bench.analysis.models import MIN_BATCH_SIZES, TOLERANCE
@@ -115,10 +115,11 @@ def said_of(view: View, row: Row) -> str:
     """One crossing as a sentence."""
     one, other = _name(view, row), _name(view, row, "other_")
     if row["verdict"] == CROSSES:
-        below, above = (other, one) if row["at_smallest"] == SLOWER else (one, other)
-        return _where(row, below, above)
+        return _where(row, one, other)
     if fmt.is_missing(row["smallest_batch_size"]):
         return f"{one} and {other} share no batch size."
+    if row["n_rounds"] < MIN_PAIRS:
+        return f"Whether {one} or {other} is faster is open, in too few rounds to say ({row['n_rounds']})."
     span = f"at every batch size from {fmt.count(row['smallest_batch_size'])} to {fmt.count(row['largest_batch_size'])}"
     if row["verdict"] == NOWHERE:
         first, second = (one, other) if row["at_smallest"] == FASTER else (other, one)
@@ -130,14 +131,19 @@ def said_of(view: View, row: Row) -> str:
     return f"Where {one} and {other} change places, if they do, is open: {_ends(row, one, other)}."
 
 
-def _where(row: Row, below: str, above: str) -> str:
-    ends = row["at_batch_size_low"], row["at_batch_size_high"]
-    if row["said_by"] != MODEL:
-        low, high = map(fmt.count, ends)
-        return f"{below} and {above} change places between batch {low} and batch {high}: {below} is the faster before."
-    about = "about " if fmt.is_missing(ends[0]) else ""
-    at = fmt.with_interval(row["at_batch_size"], *ends)
-    return f"{below} is the faster below {about}batch {at}, {above} above it."
+def _where(row: Row, one: str, other: str) -> str:
+    """Who is faster before is said where an end tells it, and of every larger batch size only where both do."""
+    ends = row["at_smallest"], row["at_largest"]
+    below, above = (other, one) if ends[0] == SLOWER or ends[1] == FASTER else (one, other)
+    low, high = row["at_batch_size_low"], row["at_batch_size_high"]
+    place = f"between batch {fmt.count(low)} and batch {fmt.count(high)}"
+    if row["said_by"] == MODEL:
+        at = fmt.with_interval(row["at_batch_size"], low, high)
+        if set(ends) == {FASTER, SLOWER}:
+            return f"{below} is the faster below batch {at}, {above} above it."
+        place = f"at batch {at}"
+    before = f": {below} is the faster before" if {FASTER, SLOWER} & set(ends) else ""
+    return f"{below} and {above} change places {place}{before}."
 
 
 def _ends(row: Row, one: str, other: str) -> str:
@@ -293,21 +299,27 @@ def _which_fit(fitting: Sequence[str], models: Sequence[tuple[Family, Row]]) -> 
 
 
 def _costs(view: View, panel: Panel) -> list[str]:
-    """Dispatch of Keras over that of PyTorch, loop by loop."""
-    said = []
+    """Dispatch of Keras over that of PyTorch, loop by loop; a ratio is said where its interval leaves 1 out."""
+    sure, few, alike = list[str](), list[str](), list[str]()
     for row in asked_for_on(view, panel):
         if fmt.is_missing(row["dispatch_ratio"]):
             continue
-        values = (row["dispatch_ratio"], row["dispatch_ratio_low"], row["dispatch_ratio_high"])
+        ratio, low, high = (row["dispatch_ratio"], row["dispatch_ratio_low"], row["dispatch_ratio_high"])
         one, other = _name(view, row), _name(view, row, "other_")
-        if row["dispatch_ratio"] > 1:
-            ratio = fmt.ratio_interval(*values)
+        if ratio < 1:
+            (one, other), (ratio, low, high) = (other, one), (1 / ratio, 1 / high, 1 / low)
+        said = f"{fmt.ratio_interval(ratio, low, high)} as much in {one} as in {other}"
+        if fmt.is_missing(low):
+            few.append(said)
+        elif low > 1:
+            sure.append(said)
         else:
-            one, other = other, one
-            middle, low, high = (1 / value for value in values)
-            ratio = fmt.ratio_interval(middle, high, low)
-        said.append(f"{ratio} as much in {one} as in {other}")
-    return [f"Dispatch costs {fmt.listed(said)}."] if said else []
+            alike.append(f"between {one} and {other}")
+    return [
+        *([f"Dispatch costs {fmt.listed(sure)}."] if sure else []),
+        *([f"Dispatch costs about {fmt.listed(few)}, in too few rounds to be sure."] if few else []),
+        *([f"What dispatch costs does not clearly differ {fmt.listed(alike)}."] if alike else []),
+    ]
 
 
 def _crossings_of(view: View, panel: Panel) -> list[str]:

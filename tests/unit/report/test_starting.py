@@ -21,8 +21,12 @@ from tests.synthetic import make_sweep
 from tests.synthetic_run import PACES, Pace
 from tests.unit.report.conftest import look_at
 
-LATE = {"verdict": "later", "after_steps": 410.0, "after_epochs": 12.8125, "after_s": 6.123, "unsteady": 0}
-WITHOUT_INTERVAL = {"after_steps_low": float("nan"), "after_steps_high": float("nan")}
+LATE = {
+    "verdict": "later", "after_steps": 410.0, "after_steps_low": 400.0, "after_steps_high": 420.0,
+    "after_epochs": 12.8125, "after_s": 6.123, "n_starts": 4, "n_rounds": 5, "unsteady": 0,
+}  # fmt: skip
+WITHOUT_INTERVAL = {"after_steps_low": float("nan"), "after_steps_high": float("nan"), "n_starts": 1}
+ABOUT = "after about 410 steps (13 epochs, 6.1 s; 1 start, no interval)"
 
 
 def sweep(path: Path, **recipe: Any) -> View:
@@ -49,10 +53,16 @@ def cell_of(view: View, framework: str, loop: str, batch_size: int = 32) -> str:
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        (LATE | WITHOUT_INTERVAL, "after 410 steps (13 epochs, 6.1 s)"),
+        (LATE | WITHOUT_INTERVAL, ABOUT),
         (LATE | {"after_steps_low": 408.0, "after_steps_high": 412.0}, "after 410 steps (12.81 epochs, 6.1 s)"),
-        (LATE | WITHOUT_INTERVAL | {"after_steps": 32.0, "after_epochs": 1.0}, "after 32 steps (1.0 epochs, 6.1 s)"),
-        (LATE | WITHOUT_INTERVAL | {"after_steps": 0.3, "after_epochs": 0.01}, "after 1 step (0.010 epochs, 6.1 s)"),
+        (
+            LATE | WITHOUT_INTERVAL | {"after_steps": 32.0, "after_epochs": 1.0},
+            "after about 32 steps (1.0 epochs, 6.1 s; 1 start, no interval)",
+        ),
+        (
+            LATE | WITHOUT_INTERVAL | {"after_steps": 0.3, "after_epochs": 0.01, "n_starts": 4},
+            "after about 1 step (0.010 epochs, 6.1 s; 4 starts, no interval)",
+        ),
         ({"verdict": "at once"}, "at once"),
         ({"verdict": "never"}, "never"),
         ({"verdict": "inconclusive"}, "open"),
@@ -68,14 +78,20 @@ def test_steps_come_with_their_epochs_and_seconds(row: dict[str, Any], words: st
         ({COLD: "at once"}, "it pays off at once"),
         ({COLD: "at once", WARM: "at once"}, "it pays off at once"),
         ({COLD: "never", WARM: "never"}, "it never pays off"),
-        ({COLD: "inconclusive", WARM: "inconclusive"}, "whether it pays off is open"),
-        ({COLD: "later", WARM: "at once"},
-         "it pays off after 410 steps (13 epochs, 6.1 s) where it compiles and at once where it loads"),
+        ({COLD: "inconclusive", WARM: "inconclusive"}, "when it pays off, if it does, is open"),
+        ({COLD: "later", WARM: "at once"}, f"it pays off {ABOUT} where it compiles and at once where it loads"),
+        ({COLD: "later", WARM: "inconclusive"},
+         f"it pays off {ABOUT} where it compiles, while it is open when it does where it loads"),
     ],
 )  # fmt: skip
 def test_a_sentence_for_every_verdict(verdicts: dict[str, str], sentence: str) -> None:
     rows = {start: LATE | WITHOUT_INTERVAL | {"verdict": verdict} for start, verdict in verdicts.items()}
     assert starting.pays_off("it", rows) == sentence
+
+
+def test_too_few_rounds_say_so() -> None:
+    rows = {start: LATE | WITHOUT_INTERVAL | {"verdict": "inconclusive", "n_rounds": 2} for start in (COLD, WARM)}
+    assert starting.pays_off("it", rows) == "when it pays off, if it does, is open, in too few rounds to say (2)"
 
 
 def test_only_loops_that_compile_have_a_price(compiled: View) -> None:
@@ -86,9 +102,10 @@ def test_only_loops_that_compile_have_a_price(compiled: View) -> None:
 def test_a_cached_loop_has_two_prices_and_another_one(compiled: View) -> None:
     cached = starting.cost_of_start(compiled, cell_of(compiled, "pytorch", "fused"))
     number = r"after [\d,]+ steps \([\d,.]+ epochs, [\d.]+ m?s\)"
+    about = r"after about [\d,]+ steps \([\d,.]+ epochs, [\d.]+ m?s; 1 start, no interval\)"
     assert re.fullmatch(
         r"Its first step takes \d\.\d s where it compiles and 1\d\d ms where it loads what was compiled; "
-        rf"it pays off against PyTorch idiomatic {number} where it compiles and {number} where it loads\.",
+        rf"it pays off against PyTorch idiomatic {about} where it compiles and {number} where it loads\.",
         cached,
     )
     anew = starting.cost_of_start(compiled, cell_of(compiled, "keras", "fused"))
@@ -110,11 +127,13 @@ def test_the_verdict_says_what_a_winner_that_compiles_costs(compiled: View) -> N
     assert answers["Smallest in memory"].start == ""
 
 
-def test_a_sweep_of_one_round_says_nothing_of_loading(tmp_path: Path) -> None:
+def test_a_sweep_of_one_round_says_nothing_of_loading_nor_when_it_pays_off(tmp_path: Path) -> None:
     view = sweep(tmp_path, rounds=1)
     said = starting.cost_of_start(view, cell_of(view, "pytorch", "fused"))
     assert "loads" not in said
-    assert "after" in said
+    assert said.endswith(
+        "; when it pays off against PyTorch idiomatic, if it does, is open, in too few rounds to say (1)."
+    )
 
 
 def test_the_finding_speaks_of_the_batch_size_people_use(compiled: View) -> None:
@@ -180,4 +199,4 @@ def test_loops_that_never_pay_off_or_cannot_be_told_have_their_place_on_the_axis
     labels = [label.get_text() for label in figure.axes[1].get_yticklabels()]
     assert labels[-2:] == ["never", "open"] or labels[-3:-1] == ["never", "open"]
     assert "Keras compiled never pays off" in PAYOFF.finding(view)
-    assert "whether PyTorch compiled pays off is open" in PAYOFF.finding(view)
+    assert "when PyTorch compiled pays off, if it does, is open" in PAYOFF.finding(view)

@@ -19,6 +19,7 @@ from tests.synthetic import make_sweep
 from tests.unit.report.conftest import look_at
 
 nan = math.nan
+SMOKE = Path(__file__).parents[3] / "results" / "reference" / "smoke"
 RECIPE: dict[str, Any] = dict(
     loops=("idiomatic", "fused"), batch_sizes=(1, 4, 16, 64, 256, "full"), devices=("cpu",), epochs=1, failures=False
 )
@@ -46,7 +47,7 @@ def pair(**changes: Any) -> step_model.Row:
         "other_backend": "tensorflow", "other_loop": "fused", "other_device": "cpu", "workload": "w", "setting": "s",
         "smallest_batch_size": 1, "largest_batch_size": 1000, "said_by": "model", "verdict": "crosses",
         "at_batch_size": 34.0, "at_batch_size_low": 33.0, "at_batch_size_high": 35.0, "at_smallest": "slower",
-        "at_largest": "faster",
+        "at_largest": "faster", "n_rounds": 5,
     }  # fmt: skip
     return usual | changes
 
@@ -96,13 +97,21 @@ def test_a_loop_on_two_devices_is_told_with_its_devices(seen: View) -> None:
     [
         ({}, "Keras fused is the faster below batch 34 (33 to 35), PyTorch fused above it."),
         (
-            {"at_batch_size_low": nan, "at_batch_size_high": nan},
-            "Keras fused is the faster below about batch 34, PyTorch fused above it.",
+            {"at_smallest": "tie"},
+            "Keras fused and PyTorch fused change places at batch 34 (33 to 35): Keras fused is the faster before.",
+        ),
+        (
+            {"at_smallest": "inconclusive", "at_largest": "inconclusive"},
+            "PyTorch fused and Keras fused change places at batch 34 (33 to 35).",
         ),
         (
             {"said_by": "measured", "at_batch_size_low": 32.0, "at_batch_size_high": 64.0},
             "Keras fused and PyTorch fused change places between batch 32 and batch 64: "
             "Keras fused is the faster before.",
+        ),
+        (
+            {"verdict": "inconclusive", "n_rounds": 2},
+            "Whether PyTorch fused or Keras fused is faster is open, in too few rounds to say (2).",
         ),
         ({"verdict": "nowhere"}, "Keras fused is faster than PyTorch fused at every batch size from 1 to 1,000."),
         ({"verdict": "tie"}, "PyTorch fused and Keras fused tie at every batch size from 1 to 1,000."),
@@ -182,6 +191,36 @@ def test_a_finding_weighs_dispatch_against_dispatch(seen: View) -> None:
     said = STEP_TIME.finding(seen)
     assert said.startswith("To within 15%, a step of every loop takes t0 + B / r.")
     assert "as much in Keras idiomatic as in PyTorch idiomatic" in said
+
+
+@pytest.mark.parametrize(
+    ("ratio", "said"),
+    [
+        ((2.0, 1.9, 2.1), "Dispatch costs 2.0× (1.9× to 2.1×) as much in PyTorch fused as in Keras fused."),
+        ((0.5, 0.475, 0.525), "Dispatch costs 2.0× (1.9× to 2.1×) as much in Keras fused as in PyTorch fused."),
+        ((1.04, 0.9, 1.2), "What dispatch costs does not clearly differ between PyTorch fused and Keras fused."),
+        (
+            (0.5, nan, nan),
+            "Dispatch costs about 2.0× as much in Keras fused as in PyTorch fused, in too few rounds to be sure.",
+        ),
+    ],
+)
+def test_dispatch_is_said_to_cost_more_only_where_the_interval_says_so(
+    seen: View, ratio: tuple[float, float, float], said: str
+) -> None:
+    crossings = seen.tables.crossings.copy()
+    crossings = crossings[(crossings["loop"] == "fused") & (crossings["other_loop"] == "fused")]
+    crossings[["dispatch_ratio", "dispatch_ratio_low", "dispatch_ratio_high"]] = ratio
+    changed = dataclasses.replace(seen, tables=dataclasses.replace(seen.tables, crossings=crossings))
+    assert said in step_model.finding(changed)
+
+
+def test_the_two_rounds_of_the_reference_smoke_sweep_claim_nothing() -> None:
+    found = step_model.step_model(look_at(SweepFolder(SMOKE)))
+    assert found is not None
+    assert list(found.crossings) == [
+        "Whether PyTorch eager or Keras compiled is faster is open, in too few rounds to say (2)."
+    ]
 
 
 def test_too_few_batch_sizes_leave_the_figure_as_it_was(tmp_path: Path) -> None:
