@@ -388,9 +388,9 @@ NOISE = (
     Column("high", "float64", "", "upper end of its 95 % interval"),
     Column("p", "float64", "", "of there being nothing, of controls after Holm's correction; null for disturbed_runs"),
     Column("verdict", "str", "", "of a control as in comparisons; of the others quiet, disturbed or unknown"),
-    Column("floor", "float64", "", "of a control: smallest ratio above 1 that so many rounds find nine times in ten"),
+    Column("floor", "float64", "", "of a control: ratio above 1 that one comparison like it finds nine times in ten"),
     Column("limit", "float64", "", "beyond what the check disturbs: a ratio above 1, or a share"),
     Column("position", "Int64", "", "of a step: the run, from 0 in the order of their starts, that it comes before"),
     Column("alarm", "bool", "", "whether the check makes the sweep one of a disturbed machine"),
-    Column("reason", "str", "", "in words what disturbed; or why there is no value or interval"),
+    Column("reason", "str", "", "in words what disturbed; or why there is no value or interval, or no verdict"),
 )  # fmt: skip

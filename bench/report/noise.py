@@ -18,6 +18,7 @@ from bench.report.view import View, family_of
 Row = dict[Any, Any]
 """A row of the noise table."""
 
+_NOTHING_SEEN = "Nothing that was looked at disturbed the sweep"
 _NO_CONTROL = "No cell ran under two names here, so nothing says how far two measurements of the same lie apart."
 
 
@@ -48,14 +49,14 @@ class Noise:
 
     Attributes:
         verdict: ``quiet``, ``disturbed`` or ``unknown``.
-        disturbed: the sentence for a sweep on a disturbed machine; empty for others.
+        said: what the verdict rests on, or what it lacks, in words.
         same_cell: the controls in one sentence.
         checks: every check.
         recorded: every figure.
     """
 
     verdict: str
-    disturbed: str
+    said: str
     same_cell: str
     checks: Sequence[Check]
     recorded: Sequence[Recorded]
@@ -65,7 +66,7 @@ def noise_of(view: View) -> Noise:
     """The noise of a sweep."""
     return Noise(
         verdict=noise.verdict_of(view.tables.noise),
-        disturbed=disturbed(view),
+        said=_said(view),
         same_cell=same_cell(view),
         checks=[_check(view, row) for row in view.tables.noise.to_dict("records")],
         recorded=_recorded(view.tables.every_run),
@@ -78,6 +79,18 @@ def disturbed(view: View) -> str:
     return f"Measured on a disturbed machine: {'; '.join(reasons)}." if reasons else ""
 
 
+def _said(view: View) -> str:
+    if sentence := disturbed(view):
+        return sentence
+    table = view.tables.noise
+    if why := noise.doubts(table):
+        return f"No check found the machine disturbed, but that it was quiet is not known: {'; '.join(why)}."
+    if noise.controls_of(table).empty:
+        return f"{_NOTHING_SEEN}. No cell ran under two names: this rests on the other checks alone."
+    within = fmt.limit(noise.QUIET_WITHIN)
+    return f"{_NOTHING_SEEN}; drift and the same cell under two names are known to lie within {within} of none."
+
+
 def same_cell(view: View) -> str:
     """What the same cell gave under two names, and what it would show: other cells may scatter less or more."""
     rows = noise.controls_of(view.tables.noise).to_dict("records")
@@ -88,8 +101,18 @@ def same_cell(view: View) -> str:
         return "No control was measured in any round, so nothing says how far two measurements of the same lie apart."
     apart = fmt.listed([f"{_apart(row)} apart for {control_label(view, row)}" for row in measured])
     floors = [fmt.percent(row["floor"] - 1) for row in measured if not fmt.is_missing(row["floor"])]
-    so = f" Between cells that scatter as these do, less than {fmt.listed(floors)} is noise." if floors else ""
-    return f"The same cell under two names: {apart}.{so}"
+    return f"The same cell under two names: {apart}.{_missed(floors)}"
+
+
+def _missed(floors: Sequence[str]) -> str:
+    """What the distances of the controls mean for other cells."""
+    if not floors:
+        return ""
+    each = ", in this order," if len(floors) > 1 else ""
+    return (
+        f" A single comparison between cells that scatter as these do would miss a difference below"
+        f" {fmt.listed(floors)}{each} more often than one time in ten; verdicts corrected for many pairs miss more."
+    )
 
 
 def control_label(view: View, row: Row) -> str:
@@ -108,6 +131,11 @@ def _apart(row: Row) -> str:
     return text if not fmt.is_missing(low) else f"{text} ({fmt.plural(row['n'], 'round')}, no interval)"
 
 
+def found(row: Row) -> str:
+    """What a single comparison in as many rounds as the control's would find."""
+    return f"finds {fmt.percent(row['floor'] - 1)} 9 times in 10"
+
+
 def _check(view: View, row: Row) -> Check:
     what, seen = _WORDS[row["check"]](view, row)
     beyond = fmt.limit(row["limit"] - 1 if row["check"] != noise.DISTURBED_RUNS else row["limit"])
@@ -119,7 +147,7 @@ def _check(view: View, row: Row) -> Check:
 
 def _control_words(view: View, row: Row) -> tuple[str, str]:
     runs = f" in {fmt.plural(row['n'], 'round')}" if not fmt.is_missing(row["low"]) else ""
-    floor = "" if fmt.is_missing(row["floor"]) else f"; sees differences from {fmt.percent(row['floor'] - 1)} on"
+    floor = "" if fmt.is_missing(row["floor"]) else f"; one comparison like it {found(row)}"
     return f"The same cell twice: {control_label(view, row)}", f"{_apart(row)} apart{runs}{floor}"
 
 
@@ -163,6 +191,7 @@ def rules() -> dict[str, str]:
         "margin": fmt.limit(TIE_MARGIN),
         "runs": fmt.limit(noise.RUNS_LIMIT),
         "power": fmt.limit(noise.POWER),
+        "quiet": fmt.limit(noise.QUIET_WITHIN),
     }
 
 

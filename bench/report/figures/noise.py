@@ -153,7 +153,7 @@ def _draw_control(axes: Axes, place: int, row: told.Row, ratios: NDArray[np.floa
 
 def _outcome(row: told.Row) -> str:
     word = "false alarm" if row["alarm"] else "open" if row["verdict"] == "inconclusive" else str(row["verdict"])
-    floor = "" if fmt.is_missing(row["floor"]) else f"\nsees differences from {fmt.percent(row['floor'] - 1)}"
+    floor = "" if fmt.is_missing(row["floor"]) else f"\n{told.found(row)}"
     return f"{word}, {fmt.plural(row['n'], 'round')}{floor}"
 
 
@@ -244,7 +244,7 @@ def _table(view: View) -> DataTable:
         ]
         for row in noise.controls_of(view.tables.noise).to_dict("records")
     ]  # fmt: skip
-    headers = ["cell under two names", "apart", "smallest difference seen", "p (Holm)", "verdict", "rounds"]
+    headers = ["cell under two names", "apart", "found 9 times in 10", "p (Holm)", "verdict", "rounds"]
     return DataTable(headers, rows, file="noise")
 
 
