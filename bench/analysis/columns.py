@@ -136,6 +136,8 @@ _NOISE = (
     Column("load_after", "float64", "", "the same at the end; this run counts in it"),
     Column("steal_share", "float64", "", "share of all processors' time that a virtual machine's host gave to others"),
     Column("others_share", "float64", "", "share of all processors' time that others than worker and harness used"),
+    Column("steal_processors", "float64", "", "processors' worth of time that the host took of those the run may use"),
+    Column("others_processors", "float64", "", "processors' worth of time that others used of those the run may use"),
     Column("frequency_min_mhz", "float64", "MHz", "lowest frequency of the processors looked at, at start and end"),
     Column("frequency_mean_mhz", "float64", "MHz", "their mean"),
     Column("frequency_max_mhz", "float64", "MHz", "the highest"),

@@ -35,9 +35,9 @@ _PARITY = {"parity": "difference"} | {
     f"parity_{name}": name for name in ("bar", "control", "flips", "undecided", "steps", "step")
 }
 _NOISE = (
-    "load_before", "load_after", "steal_share", "others_share", "frequency_min_mhz", "frequency_mean_mhz",
-    "frequency_max_mhz", "thermal_throttles", "limit_throttles", "cpu_pressure_share", "involuntary_switches",
-    "major_faults",
+    "load_before", "load_after", "steal_share", "others_share", "steal_processors", "others_processors",
+    "frequency_min_mhz", "frequency_mean_mhz", "frequency_max_mhz", "thermal_throttles", "limit_throttles",
+    "cpu_pressure_share", "involuntary_switches", "major_faults",
 )  # fmt: skip
 _MEMORY_BYTES = ("baseline_rss_bytes", "peak_rss_bytes", "rss_over_baseline_bytes", "device_peak_bytes")
 
@@ -100,10 +100,12 @@ def _noise(results: Sequence[RunResult]) -> dict[str, Any]:
 
 
 def _why_no_noise(result: RunResult) -> str | None:
-    """Null figures with the same reason together."""
+    """Null figures with the same reason together; those that were not recorded yet have none of their own."""
     if result.noise is None:
         return result.noise_reason
-    said = {why: [n for n, w in result.noise.reasons.items() if w == why] for why in result.noise.reasons.values()}
+    unsaid = [n for n in _NOISE if getattr(result.noise, n) is None and n not in result.noise.reasons]
+    reasons = result.noise.reasons | dict.fromkeys(unsaid, "not recorded by the version that measured the run")
+    said = {why: [n for n, w in reasons.items() if w == why] for why in reasons.values()}
     return "; ".join(f"{', '.join(names)}: {why}" for why, names in said.items()) or None
 
 

@@ -175,9 +175,13 @@ _WORDS: dict[str, Callable[[View, Row], tuple[str, str]]] = {
 
 def limits() -> list[str]:
     """When a run counts as disturbed, in words."""
+    most, few = fmt.setting(noise.OTHERS_LIMIT), fmt.setting(noise.OTHERS_LIMIT / 2)
+    shares = f"{fmt.limit(noise.OTHERS_SHARE_LIMIT)} and {fmt.limit(noise.STEAL_SHARE_LIMIT)}"
     return [
-        f"other programs used more than {fmt.limit(noise.OTHERS_LIMIT)} of all processors' time",
-        f"the host of a virtual machine took more than {fmt.limit(noise.STEAL_LIMIT)} of it",
+        f"other programs used more than {most} processors' worth of time on the processors that it may use "
+        f"({few} where its threads need them all)",
+        f"the host of a virtual machine took more than {fmt.setting(noise.STEAL_LIMIT)} of those "
+        f"(of runs of which only shares of the whole machine were recorded: more than {shares} of it)",
         "heat or power slowed a core",
         "the control group's CPU limit stopped the run",
         "or, where nobody counts processor time, the load beyond our own was above "
@@ -197,6 +201,8 @@ def rules() -> dict[str, str]:
 
 _FIGURES: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("load_before", "load average before a run", lambda value: f"{value:.2f}"),
+    ("others_processors", "processors that other programs used of the run's", lambda value: f"{value:.2f}"),
+    ("steal_processors", "processors that the host took of the run's", lambda value: f"{value:.2f}"),
     ("others_share", "processor time of other programs", fmt.percent),
     ("steal_share", "processor time taken by the host", fmt.percent),
     ("cpu_pressure_share", "time in which somebody waited for a processor", fmt.percent),
