@@ -8,8 +8,8 @@ History of the format (``SCHEMA_VERSION``):
 3. The machine's noise: ``RunResult.noise`` and ``noise_reason``. Cells may be controls (``Cell.control``).
 4. Checksums: ``checksum`` in ``sweep.json`` and ``result.json`` (``bench.store.sealing``), ``RunResult.trace_sha256``.
    The worker's own peak: ``RunResult.process_peak_bytes`` and ``process_peak_reason``.
-   Added since, null in records from before: ``NoiseRecord.others_processors`` and ``steal_processors``. A run without
-   them is judged by ``others_share`` and ``steal_share``, as it was.
+   Added since, null in records from before: ``NoiseRecord.others_processors`` and ``steal_processors`` (a run without
+   them is judged by ``others_share`` and ``steal_share``, as it was), and what it says of the GPU (``gpu_...``).
 
 Records of every version are read: ``bench.store.migration`` lifts them to this one, and ``schema_version`` goes on
 telling which wrote them. Later versions are refused. Whoever adds one keeps the rule of the checksum.
@@ -197,6 +197,10 @@ class NoiseRecord:
         cpu_pressure_share: share of the time in which somebody who wanted to run had to wait.
         involuntary_switches: of the worker.
         major_faults: of the worker.
+        gpu_clock_mhz: clock of the GPU's processors just after the worker had ended.
+        gpu_slowed_by: what held the GPU's clock down, of ``temperature``, ``power`` and ``hardware``, joined with
+            commas; or ``nothing``.
+        gpu_others: other processes that could compute on the GPU at one of the looks.
         reasons: why what is None is so.
     """
 
@@ -216,6 +220,9 @@ class NoiseRecord:
     cpu_pressure_share: float | None = None
     involuntary_switches: int | None = None
     major_faults: int | None = None
+    gpu_clock_mhz: int | None = None
+    gpu_slowed_by: str | None = None
+    gpu_others: int | None = None
     reasons: dict[str, str] = field(default_factory=dict)
 
 

@@ -147,6 +147,10 @@ _NOISE = (
     Column("involuntary_switches", "Int64", "", "times that the worker's processor was given to somebody else"),
     Column("major_faults", "Int64", "", "pages that the worker had to wait for the disk for"),
     Column("noise_reason", "str", "", "why any of those is null"),
+    Column("gpu_clock_mhz", "Int64", "MHz", "clock of the GPU's processors just after the run"),
+    Column("gpu_slowed_by", "str", "", "what held its clock down: temperature, power, hardware, joined; or nothing"),
+    Column("gpu_others", "Int64", "", "other processes that could compute on the GPU just before or after the run"),
+    Column("gpu_reason", "str", "", "why any of those three is null"),
     Column("disturbance", "str", "", "what disturbed the run, of what bench.analysis.noise looks at; null: nothing"),
 )
 

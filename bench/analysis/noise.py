@@ -70,6 +70,10 @@ WORDS = {
     "thermal": "heat",
     "limit": "the control group's CPU limit",
     "load": "load",
+    "gpu_temperature": "GPU: temperature",
+    "gpu_power": "GPU: power",
+    "gpu_hardware": "GPU: slowed by its hardware",
+    "gpu_others": "GPU: other programs",
 }
 """What can disturb a run, as the column ``disturbance`` names it and as people do."""
 
@@ -92,6 +96,8 @@ def disturbance(noise: NoiseRecord, threads: int) -> str | None:
         "limit": _over(noise.limit_throttles, 0),
         "load": not _counted(noise) and _over(_foreign_load(noise, threads), LOAD_LIMIT),
     }
+    over |= {f"gpu_{what}": what in (noise.gpu_slowed_by or "") for what in ("temperature", "power", "hardware")}
+    over |= {"gpu_others": _over(noise.gpu_others, 0)}
     return ", ".join(name for name, holds in over.items() if holds) or None
 
 

@@ -184,6 +184,7 @@ def limits() -> list[str]:
         f"(of runs of which only shares of the whole machine were recorded: more than {shares} of it)",
         "heat or power slowed a core",
         "the control group's CPU limit stopped the run",
+        "heat or power slowed its GPU, or another process was there to compute on it",
         "or, where nobody counts processor time, the load beyond our own was above "
         f"{fmt.setting(noise.LOAD_LIMIT)} per processor",
     ]
@@ -214,21 +215,32 @@ _FIGURES: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
 )
 
 
+_GPU_FIGURES: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
+    ("gpu_clock_mhz", "clock of the GPU after a run", lambda value: f"{fmt.count(value)} MHz"),
+    ("gpu_others", "other processes on the GPU", fmt.count),
+)
+_LESS_IS_WORSE = ("frequency_mean_mhz", "gpu_clock_mhz")
+
+
 def _recorded(runs: pd.DataFrame) -> list[Recorded]:
-    return [_figure(runs, column, what, text) for column, what, text in _FIGURES]
+    on_gpu = runs[runs["device"] == "gpu"]
+    return [
+        *(_figure(runs, column, what, text, "noise_reason") for column, what, text in _FIGURES),
+        *(_figure(on_gpu, column, what, text, "gpu_reason") for column, what, text in _GPU_FIGURES if len(on_gpu)),
+    ]
 
 
-def _figure(runs: pd.DataFrame, column: str, what: str, text: Callable[[Any], str]) -> Recorded:
+def _figure(runs: pd.DataFrame, column: str, what: str, text: Callable[[Any], str], reason: str) -> Recorded:
     values = floats(runs[column]).dropna()
     if values.empty:
-        return Recorded(what, fmt.MISSING, fmt.MISSING, _why_none(runs, column))
-    worst = values.min() if column == "frequency_mean_mhz" else values.max()
+        return Recorded(what, fmt.MISSING, fmt.MISSING, _why_none(runs[reason], column))
+    worst = values.min() if column in _LESS_IS_WORSE else values.max()
     return Recorded(what, text(float(values.median())), text(float(worst)))
 
 
-def _why_none(runs: pd.DataFrame, column: str) -> str:
+def _why_none(said: pd.Series[str], column: str) -> str:
     """The reason of the figure where the runs name it, else theirs for all."""
-    reasons = runs["noise_reason"].dropna().astype(str)
+    reasons = said.dropna().astype(str)
     if reasons.empty:
         return "no run has ended"
     for part in str(reasons.mode().iloc[0]).split("; "):

@@ -7,6 +7,9 @@ whoever waited for its end.
 What others and the host took is counted in processors, on those that the worker may use: of a large machine a share
 hides the one that the worker had to share, and on a machine shared by affinity strangers elsewhere are nobody's loss.
 Who computes on the other hardware thread of a core, or fills a cache or the memory bus, is not seen.
+
+A GPU is looked at for runs that use one: before the worker is there and after it has gone whoever computes on it is a
+stranger. For how long heat or power slowed it meanwhile, its own counters tell.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from bench.plan.gpus import Nvidia, NvidiaGpu, nvidia
 from bench.plan.system import CpuTimes, Fact, SystemFiles
 from bench.records import NoiseRecord
 from bench.run.usage import Usage
@@ -27,6 +31,11 @@ _NOT_ALL = "/proc/stat does not tell of each processor that the run may use"
 _MOVED = "the processors that the run may use changed meanwhile"
 _NO_WORD = "the worker vanished with its template, and nobody counted what it used"
 _NO_TIME = "the run was too short for the kernel's clock"
+_NO_GPU = "the run used no GPU"
+_GPU_DOES_NOT_TELL = "the GPU's driver does not tell"
+
+GPU_SLOWED_SHARE = 0.01
+"""Share of a run for which heat or power may slow its GPU and the record still names neither."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +53,7 @@ class Look:
         thermal_throttles: since boot.
         limit_throttles: of our control group so far.
         pressure_us: microseconds since boot in which somebody waited for a processor.
+        gpus: NVIDIA's; None where the run uses none.
     """
 
     at_s: float
@@ -56,10 +66,11 @@ class Look:
     thermal_throttles: Fact
     limit_throttles: Fact
     pressure_us: Fact
+    gpus: Nvidia | None = None
 
 
-def look(files: SystemFiles | None = None) -> Look:
-    """Looks at the machine; takes about a millisecond."""
+def look(files: SystemFiles | None = None, *, gpu: bool = False) -> Look:
+    """Looks at the machine; takes about a millisecond, and 20 more for its GPUs."""
     files = files or SystemFiles()
     processors = _usable_processors()
     return Look(
@@ -73,6 +84,7 @@ def look(files: SystemFiles | None = None) -> Look:
         thermal_throttles=files.throttle_count(),
         limit_throttles=files.cgroup_throttled(),
         pressure_us=files.cpu_pressure_us(),
+        gpus=nvidia() if gpu else None,
     )
 
 
@@ -105,6 +117,7 @@ def noise_between(before: Look, after: Look, used: Usage | None, *, ticks_per_s:
         "major_faults": Fact(used.major_faults) if used else Fact(None, _NO_WORD),
     }
     facts |= _frequencies(before.frequencies_mhz, after.frequencies_mhz)
+    facts |= _gpu(before.gpus, after.gpus, period_s)
     reasons = {name: fact.reason for name, fact in facts.items() if fact.value is None and fact.reason}
     values: dict[str, Any] = {name: fact.value for name, fact in facts.items()}
     return NoiseRecord(period_s=period_s, reasons=reasons, **values)
@@ -191,3 +204,50 @@ def _frequencies(before: Fact, after: Fact) -> dict[str, Fact]:
         "frequency_mean_mhz": Fact(round(fmean(seen), 1)),
         "frequency_max_mhz": Fact(max(seen)),
     }
+
+
+def _gpu(before: Nvidia | None, after: Nvidia | None, period_s: float) -> dict[str, Fact]:
+    if before is None or after is None:
+        return _no_gpu(_NO_GPU)
+    if not before.gpus or not after.gpus:
+        return _no_gpu(before.reason or after.reason or _GPU_DOES_NOT_TELL)
+    if len(before.gpus) > 1 or len(after.gpus) > 1:
+        return _no_gpu(f"there are {len(before.gpus)} GPUs, and which of them the run used is not known")
+    first, last = before.gpus[0], after.gpus[0]
+    return {
+        "gpu_clock_mhz": _told(last.sm_clock_mhz),
+        "gpu_slowed_by": _slowed_by(first, last, period_s),
+        "gpu_others": _told(_most(first.processes, last.processes)),
+    }
+
+
+def _no_gpu(reason: str) -> dict[str, Fact]:
+    return dict.fromkeys(("gpu_clock_mhz", "gpu_slowed_by", "gpu_others"), Fact(None, reason))
+
+
+def _told(value: int | None) -> Fact:
+    return Fact(value, None if value is not None else _GPU_DOES_NOT_TELL)
+
+
+def _most(first: int | None, last: int | None) -> int | None:
+    return None if first is None or last is None else max(first, last)
+
+
+def _slowed_by(first: NvidiaGpu, last: NvidiaGpu, period_s: float) -> Fact:
+    """What held the clock down at a look or, by the counters, meanwhile. That nothing did, only the counters know."""
+    shares = {
+        "temperature": _slowed_share(first.slowed_by_heat_ns, last.slowed_by_heat_ns, period_s),
+        "power": _slowed_share(first.slowed_by_power_ns, last.slowed_by_power_ns, period_s),
+    }
+    at_looks = " ".join((*first.slowed_by, *last.slowed_by))
+    found = [what for what, share in shares.items() if (share or 0.0) > GPU_SLOWED_SHARE or what in at_looks]
+    found += ["hardware"] if "hardware slowdown" in at_looks and not found else []
+    if not found and None in shares.values():
+        return Fact(None, "the GPU does not count for how long it was slowed")
+    return Fact(", ".join(found) or "nothing")
+
+
+def _slowed_share(before_ns: int | None, after_ns: int | None, period_s: float) -> float | None:
+    if before_ns is None or after_ns is None or period_s <= 0:
+        return None
+    return (after_ns - before_ns) / 1e9 / period_s

@@ -36,6 +36,10 @@ _LOOKS = {
     "thermal": (style.VERMILLION, "D"),
     "limit": (style.VERMILLION, "X"),
     "load": (style.SKY, "P"),
+    "gpu_temperature": (style.VERMILLION, "v"),
+    "gpu_power": (style.VERMILLION, "<"),
+    "gpu_hardware": (style.VERMILLION, ">"),
+    "gpu_others": (style.ORANGE, "p"),
 }
 _UNDISTURBED = (style.GREY, "o")
 
@@ -232,7 +236,7 @@ def _disturbed(row: told.Row) -> str:
     if fmt.is_missing(row["value"]):
         return f"What else the machine did is not known: {fmt.one_line(row['reason'], 200)}."
     number = fmt.count(round(row["value"] * row["n"]))
-    return f"{number} of {fmt.plural(row['n'], 'run')} ran beside something that disturbs."
+    return f"{number} of {fmt.plural(row['n'], 'run')} had something seen beside them that disturbs."
 
 
 def _table(view: View) -> DataTable:

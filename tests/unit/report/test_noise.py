@@ -114,6 +114,17 @@ def test_every_check_and_every_figure_is_listed(disturbed: View) -> None:
     assert recorded["cores slowed by heat or power"].reason == "no thermal throttle counters here"
 
 
+def test_a_gpu_that_was_looked_at_is_listed_and_named_where_it_disturbed(tmp_path: Path) -> None:
+    hot = dataclasses.replace(SEEN, gpu_clock_mhz=1200, gpu_slowed_by="temperature", gpu_others=0)
+    seen = look_at(made(tmp_path, machine_noise=lambda _cell, _passed: hot))
+    assert "by GPU: temperature (" in noise.disturbed(seen)
+    assert "GPU" not in " ".join(row.what for row in noise.noise_of(seen).recorded)  # none of its cells ran on one
+    runs = seen.tables.every_run.assign(device="gpu")
+    listed = {row.what: row.middle for row in noise._recorded(runs)}
+    assert listed["clock of the GPU after a run"] == "1,200 MHz"
+    assert listed["other processes on the GPU"] == "0"
+
+
 def test_controls_are_counted_beside_the_cells(quiet: View, view: View) -> None:
     assert _scope(quiet).endswith("12 cells, 5 rounds, 60 runs planned, 2 controls beside them")
     assert "control" not in _scope(view)

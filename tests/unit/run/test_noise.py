@@ -8,10 +8,12 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bench.analysis.noise import disturbance
+from bench.plan.gpus import Nvidia, NvidiaGpu
 from bench.plan.system import CpuTimes, Fact, SystemFiles
 from bench.records import NoiseRecord
 from bench.run.keeping import Exit
@@ -21,6 +23,7 @@ from bench.run.usage import Usage
 CPU = "sys/devices/system/cpu"
 USED = Usage(cpu_s=1.0, involuntary_switches=12, major_faults=3)
 NOTHING = Fact(None, "not here")
+ON_GPU = ("gpu_clock_mhz", "gpu_slowed_by", "gpu_others")
 BEFORE = Look(
     at_s=100.0,
     harness_cpu_s=5.0,
@@ -60,7 +63,8 @@ def test_what_lies_between_two_looks() -> None:
     assert (noise.thermal_throttles, noise.limit_throttles) == (2, 0)
     assert noise.cpu_pressure_share == pytest.approx(0.25)
     assert (noise.involuntary_switches, noise.major_faults) == (12, 3)
-    assert noise.reasons == {}
+    assert set(noise.reasons.values()) == {"the run used no GPU"}
+    assert set(noise.reasons) == set(ON_GPU)
 
 
 def test_jiffies_that_fall_short_of_the_workers_own_time_leave_nothing_to_others() -> None:
@@ -71,7 +75,7 @@ def test_jiffies_that_fall_short_of_the_workers_own_time_leave_nothing_to_others
 def test_a_worker_that_nobody_counted_leaves_its_figures_open() -> None:
     noise = noise_between(BEFORE, AFTER, None, ticks_per_s=100)
     assert (noise.others_share, noise.involuntary_switches, noise.major_faults) == (None, None, None)
-    assert set(noise.reasons) == {"others_share", "others_processors", "involuntary_switches", "major_faults"}
+    assert set(noise.reasons) == {"others_share", "others_processors", "involuntary_switches", "major_faults", *ON_GPU}
     assert noise.steal_share is not None
 
 
@@ -154,6 +158,57 @@ def test_processors_that_changed_meanwhile_tell_nothing_of_others() -> None:
     noise = noise_between(BEFORE, replace(AFTER, processors=frozenset({1})), USED, ticks_per_s=100)
     assert (noise.steal_processors, noise.others_processors) == (None, None)
     assert "changed meanwhile" in noise.reasons["others_processors"]
+
+
+GPU = NvidiaGpu(
+    name="NVIDIA H100", driver="580", sm_clock_mhz=345, processes=0, slowed_by_power_ns=10**9, slowed_by_heat_ns=0
+)
+
+
+def on_gpu(before: Nvidia, after: Nvidia) -> NoiseRecord:
+    """A run of two seconds on a GPU."""
+    return noise_between(replace(BEFORE, gpus=before), replace(AFTER, gpus=after), USED, ticks_per_s=100)
+
+
+@pytest.mark.parametrize(
+    ("changes", "slowed_by", "others", "disturbed"),
+    [
+        ({}, "nothing", 0, None),
+        ({"slowed_by_power_ns": 10**9 + 10**7}, "nothing", 0, None),
+        ({"slowed_by_power_ns": 10**9 + 10**8}, "power", 0, "gpu_power"),
+        ({"slowed_by_heat_ns": 10**8, "processes": 2}, "temperature", 2, "gpu_temperature, gpu_others"),
+        ({"slowed_by": ("temperature (hardware)", "power cap")}, "temperature, power", 0, "gpu_temperature, gpu_power"),
+        ({"slowed_by": ("hardware slowdown",)}, "hardware", 0, "gpu_hardware"),
+        ({"slowed_by_heat_ns": None, "processes": None}, None, None, None),
+    ],
+)
+def test_what_slowed_a_gpu_and_who_shared_it(
+    changes: dict[str, Any], slowed_by: str | None, others: int | None, disturbed: str | None
+) -> None:
+    noise = on_gpu(Nvidia((GPU,)), Nvidia((replace(GPU, sm_clock_mhz=1980, **changes),)))
+    assert (noise.gpu_clock_mhz, noise.gpu_slowed_by, noise.gpu_others) == (1980, slowed_by, others)
+    assert ("gpu_slowed_by" in noise.reasons) == (slowed_by is None)
+    quiet = replace(noise, others_processors=0.0, steal_processors=0.0, thermal_throttles=0)
+    assert disturbance(quiet, threads=1) == disturbed
+
+
+@pytest.mark.parametrize(
+    ("seen", "words"),
+    [
+        (Nvidia(reason="no NVIDIA driver"), "no NVIDIA driver"),
+        (Nvidia((GPU, GPU)), "there are 2 GPUs, and which of them the run used is not known"),
+    ],
+)
+def test_why_nothing_is_known_of_a_gpu(seen: Nvidia, words: str) -> None:
+    noise = on_gpu(seen, seen)
+    assert {noise.reasons[name] for name in ON_GPU} == {words}
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+def test_a_gpu_is_asked_only_for_runs_that_use_one(gpu: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = Nvidia((GPU,))
+    monkeypatch.setattr("bench.run.noise.nvidia", lambda: asked)
+    assert look(SystemFiles(tmp_path), gpu=gpu).gpus is (asked if gpu else None)
 
 
 def test_a_look_reads_the_files_of_the_system(tmp_path: Path) -> None:

@@ -92,6 +92,7 @@ def test_its_machine_is_judged_by_what_was_recorded_of_it(version: int) -> None:
     assert set(looked["disturbance"]) <= {"others"}  # each ran beside another program that took half of the machine
     assert looked["others_processors"].isna().all()
     assert looked["noise_reason"].str.contains("others_processors: not recorded by the version").all()
+    assert looked["gpu_reason"].str.contains("gpu_others: not recorded by the version").all()
     assert verdict_of(tables.noise) == (DISTURBED if version >= 3 else UNKNOWN)
 
 
