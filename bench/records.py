@@ -8,6 +8,8 @@ History of the format (``SCHEMA_VERSION``):
 3. The machine's noise: ``RunResult.noise`` and ``noise_reason``. Cells may be controls (``Cell.control``).
 4. Checksums: ``checksum`` in ``sweep.json`` and ``result.json`` (``bench.store.sealing``), ``RunResult.trace_sha256``.
    The worker's own peak: ``RunResult.process_peak_bytes`` and ``process_peak_reason``.
+   Added since, null in records from before: ``NoiseRecord.others_processors`` and ``steal_processors`` (a run without
+   them is judged by ``others_share`` and ``steal_share``, as it was), and what it says of the GPU (``gpu_...``).
 
 Records of every version are read: ``bench.store.migration`` lifts them to this one, and ``schema_version`` goes on
 telling which wrote them. Later versions are refused. Whoever adds one keeps the rule of the checksum.
@@ -175,15 +177,18 @@ class ParityRecord:
 class NoiseRecord:
     """What else the machine did from just before a worker was asked until just after it had ended.
 
-    Shares of processor time are of all processors together. What is None has its reason in ``reasons``, by its name.
+    Shares of processor time are of all processors of the machine together. What is None has its reason in ``reasons``,
+    by its name; what was not recorded yet has none.
 
     Attributes:
         period_s: time between the two looks at the machine.
-        processors: that the harness may use.
+        processors: number of those that the harness may use, and so its worker.
         load_before: load average over the last minute, at the start; the run before counts in it.
         load_after: the same at the end; this run counts in it.
         steal_share: share of processor time that a virtual machine's host gave to others.
         others_share: share of processor time that neither the worker nor the harness used.
+        steal_processors: processors' worth of time that the host took of the processors that the worker may use.
+        others_processors: processors' worth of time that neither the worker nor the harness used of those.
         frequency_min_mhz: lowest frequency of the processors looked at, start and end together.
         frequency_mean_mhz: their mean.
         frequency_max_mhz: the highest.
@@ -192,6 +197,10 @@ class NoiseRecord:
         cpu_pressure_share: share of the time in which somebody who wanted to run had to wait.
         involuntary_switches: of the worker.
         major_faults: of the worker.
+        gpu_clock_mhz: clock of the GPU's processors just after the worker had ended.
+        gpu_slowed_by: what held the GPU's clock down, of ``temperature``, ``power`` and ``hardware``, joined with
+            commas; or ``nothing``.
+        gpu_others: other processes that could compute on the GPU at one of the looks.
         reasons: why what is None is so.
     """
 
@@ -201,6 +210,8 @@ class NoiseRecord:
     load_after: float | None = None
     steal_share: float | None = None
     others_share: float | None = None
+    steal_processors: float | None = None
+    others_processors: float | None = None
     frequency_min_mhz: float | None = None
     frequency_mean_mhz: float | None = None
     frequency_max_mhz: float | None = None
@@ -209,6 +220,9 @@ class NoiseRecord:
     cpu_pressure_share: float | None = None
     involuntary_switches: int | None = None
     major_faults: int | None = None
+    gpu_clock_mhz: int | None = None
+    gpu_slowed_by: str | None = None
+    gpu_others: int | None = None
     reasons: dict[str, str] = field(default_factory=dict)
 
 

@@ -136,6 +136,8 @@ _NOISE = (
     Column("load_after", "float64", "", "the same at the end; this run counts in it"),
     Column("steal_share", "float64", "", "share of all processors' time that a virtual machine's host gave to others"),
     Column("others_share", "float64", "", "share of all processors' time that others than worker and harness used"),
+    Column("steal_processors", "float64", "", "processors' worth of time that the host took of those the run may use"),
+    Column("others_processors", "float64", "", "processors' worth of time that others used of those the run may use"),
     Column("frequency_min_mhz", "float64", "MHz", "lowest frequency of the processors looked at, at start and end"),
     Column("frequency_mean_mhz", "float64", "MHz", "their mean"),
     Column("frequency_max_mhz", "float64", "MHz", "the highest"),
@@ -145,6 +147,10 @@ _NOISE = (
     Column("involuntary_switches", "Int64", "", "times that the worker's processor was given to somebody else"),
     Column("major_faults", "Int64", "", "pages that the worker had to wait for the disk for"),
     Column("noise_reason", "str", "", "why any of those is null"),
+    Column("gpu_clock_mhz", "Int64", "MHz", "clock of the GPU's processors just after the run"),
+    Column("gpu_slowed_by", "str", "", "what held its clock down: temperature, power, hardware, joined; or nothing"),
+    Column("gpu_others", "Int64", "", "other processes that could compute on the GPU just before or after the run"),
+    Column("gpu_reason", "str", "", "why any of those three is null"),
     Column("disturbance", "str", "", "what disturbed the run, of what bench.analysis.noise looks at; null: nothing"),
 )
 
@@ -388,9 +394,9 @@ NOISE = (
     Column("high", "float64", "", "upper end of its 95 % interval"),
     Column("p", "float64", "", "of there being nothing, of controls after Holm's correction; null for disturbed_runs"),
     Column("verdict", "str", "", "of a control as in comparisons; of the others quiet, disturbed or unknown"),
-    Column("floor", "float64", "", "of a control: smallest ratio above 1 that so many rounds find nine times in ten"),
+    Column("floor", "float64", "", "of a control: ratio above 1 that one comparison like it finds nine times in ten"),
     Column("limit", "float64", "", "beyond what the check disturbs: a ratio above 1, or a share"),
     Column("position", "Int64", "", "of a step: the run, from 0 in the order of their starts, that it comes before"),
     Column("alarm", "bool", "", "whether the check makes the sweep one of a disturbed machine"),
-    Column("reason", "str", "", "in words what disturbed; or why there is no value or interval"),
+    Column("reason", "str", "", "in words what disturbed; or why there is no value or interval, or no verdict"),
 )  # fmt: skip

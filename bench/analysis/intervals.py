@@ -153,6 +153,11 @@ def medians(values: FloatArray, group: IntArray, groups: int) -> FloatArray:
     return result
 
 
+def trimmed_of(n: IntArray) -> IntArray:
+    """How many of n values ``trimmed_mean_and_error`` leaves out at either end."""
+    return np.maximum(n - _NEVER_TRIMMED, 0) // 5
+
+
 def trimmed_mean_and_error(values: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, IntArray]:
     """Trimmed mean of each row, its standard error, the error's degrees of freedom, and the row's number of values.
 
@@ -168,7 +173,7 @@ def trimmed_mean_and_error(values: FloatArray) -> tuple[FloatArray, FloatArray, 
         Four arrays of shape (rows,); the mean is NaN of no value, the error of fewer than two; degrees are at least 1.
     """
     n = np.sum(~np.isnan(values), axis=1)
-    cut = np.maximum(n - _NEVER_TRIMMED, 0) // 5
+    cut = trimmed_of(n)
     # NaN stands last; one more column of it, so that there is one.
     ordered = np.sort(np.pad(values, ((0, 0), (0, 1)), constant_values=np.nan), axis=1)
     place = np.arange(ordered.shape[1])

@@ -13,7 +13,7 @@ outlasts a run is not: they alarm only where the change also exceeds the margin 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,22 +23,44 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bench.analysis.columns import NOISE, frame
-from bench.analysis.compare import ALPHA, FASTER, MIN_PAIRS, SLOWER, TIE_MARGIN, by_round, compare, why_no_ratio
+from bench.analysis.compare import (
+    ALPHA,
+    FASTER,
+    MIN_PAIRS,
+    SLOWER,
+    TIE_MARGIN,
+    by_round,
+    compare,
+    why_no_ratio,
+)
+from bench.analysis.intervals import trimmed_of
 from bench.records import NoiseRecord
 
 CONTROL, DRIFT, STEP, DISTURBED_RUNS = "control", "drift", "step", "disturbed_runs"
 QUIET, DISTURBED, UNKNOWN = "quiet", "disturbed", "unknown"
 
-STEAL_LIMIT = 0.01
-"""Share of processor time that the host may give to others during a run."""
-OTHERS_LIMIT = 0.10
-"""Share of processor time that other programs may use during a run."""
+STEAL_LIMIT = 0.02
+"""Processors' worth of time that the host may take of the processors that a run may use."""
+OTHERS_LIMIT = 0.2
+"""Processors' worth of time that other programs may use of those; half of it where the run's threads need them all.
+
+Neither limit grows with the threads or the processors: a step ends when its last thread does, so what one of them loses
+all may lose.
+"""
+STEAL_SHARE_LIMIT, OTHERS_SHARE_LIMIT = 0.01, 0.10
+"""The same as shares of all processors' time: for runs of which no more was recorded."""
 LOAD_LIMIT = 0.25
 """Load beyond our own threads, per processor; looked at only where nobody counts processor time."""
 RUNS_LIMIT = 0.10
 """Share of a sweep's runs that may be disturbed."""
 POWER = 0.9
-"""How surely a difference of the noise floor's size is found."""
+"""How surely a single comparison finds a difference of the noise floor's size."""
+QUIET_WITHIN = 0.10
+"""A control and the drift are quiet where their intervals lie within 1 / (1 + this) and 1 + this.
+
+Twice the margin of a tie, and so true of every tie: few rounds prove one even on a steady machine, and where the same
+cell may be off by more, no difference that a reader would act on is safe.
+"""
 MOST_OF_A_CELL = 300
 """Runs of one cell that enter its drift: pairs grow with their square."""
 
@@ -48,6 +70,10 @@ WORDS = {
     "thermal": "heat",
     "limit": "the control group's CPU limit",
     "load": "load",
+    "gpu_temperature": "GPU: temperature",
+    "gpu_power": "GPU: power",
+    "gpu_hardware": "GPU: slowed by its hardware",
+    "gpu_others": "GPU: other programs",
 }
 """What can disturb a run, as the column ``disturbance`` names it and as people do."""
 
@@ -62,17 +88,36 @@ def disturbance(noise: NoiseRecord, threads: int) -> str | None:
         threads: compute threads of the run itself.
     """
     over = {
-        "others": _over(noise.others_share, OTHERS_LIMIT),
-        "steal": _over(noise.steal_share, STEAL_LIMIT),
+        "others": _took_over(
+            (noise.others_processors, _others_limit(noise, threads)), (noise.others_share, OTHERS_SHARE_LIMIT)
+        ),
+        "steal": _took_over((noise.steal_processors, STEAL_LIMIT), (noise.steal_share, STEAL_SHARE_LIMIT)),
         "thermal": _over(noise.thermal_throttles, 0),
         "limit": _over(noise.limit_throttles, 0),
-        "load": noise.others_share is None and _over(_foreign_load(noise, threads), LOAD_LIMIT),
+        "load": not _counted(noise) and _over(_foreign_load(noise, threads), LOAD_LIMIT),
     }
+    over |= {f"gpu_{what}": what in (noise.gpu_slowed_by or "") for what in ("temperature", "power", "hardware")}
+    over |= {"gpu_others": _over(noise.gpu_others, 0)}
     return ", ".join(name for name, holds in over.items() if holds) or None
 
 
 def _over(value: float | None, limit: float) -> bool:
     return value is not None and value > limit
+
+
+def _took_over(processors: tuple[float | None, float], share: tuple[float | None, float]) -> bool:
+    """Whether a value exceeds its limit: of the processors' worth where that was recorded, else of the share."""
+    return _over(*(processors if processors[0] is not None else share))
+
+
+def _others_limit(noise: NoiseRecord, threads: int) -> float:
+    to_spare = noise.processors is None or noise.processors > threads
+    return OTHERS_LIMIT if to_spare else OTHERS_LIMIT / 2
+
+
+def _counted(noise: NoiseRecord) -> bool:
+    """Whether somebody counted other programs' processor time."""
+    return noise.others_processors is not None or noise.others_share is not None
 
 
 def _foreign_load(noise: NoiseRecord, threads: int) -> float | None:
@@ -96,10 +141,23 @@ def noise_table(runs: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def verdict_of(noise: pd.DataFrame) -> str:
-    """``disturbed`` where any check alarms, ``unknown`` where none could be made, else ``quiet``."""
+    """``disturbed`` where any check alarms, ``unknown`` where one leaves a doubt, else ``quiet``."""
     if noise["alarm"].any():
         return DISTURBED
-    return QUIET if noise["value"].notna().any() else UNKNOWN
+    return UNKNOWN if doubts(noise) else QUIET
+
+
+def doubts(noise: pd.DataFrame) -> list[str]:
+    """In words what forbids to call a machine quiet that no check found disturbed; empty where nothing does.
+
+    Quiet is a claim, so the lack of an alarm is not enough: somebody has to have looked at the machine, and the
+    controls and the drift have to be known to lie within ``QUIET_WITHIN`` of nothing. A sweep without controls can be
+    quiet as well, by the other checks; whoever says so says that there was none.
+    """
+    if noise.empty:
+        return ["no check was made"]
+    found = (_DOUBTS[row["check"]](row) for row in noise.to_dict("records"))
+    return list(dict.fromkeys(words for words in found if words))
 
 
 def disturbances(noise: pd.DataFrame) -> list[str]:
@@ -110,6 +168,45 @@ def disturbances(noise: pd.DataFrame) -> list[str]:
 def controls_of(noise: pd.DataFrame) -> pd.DataFrame:
     """The rows of the controls."""
     return noise[noise["check"] == CONTROL]
+
+
+# Doubts
+
+
+def _doubt_of_control(row: dict[Any, Any]) -> str | None:
+    if row["n"] < MIN_PAIRS:
+        return f"too few rounds to tell the same {_name(row)} cell from itself: {row['n']}, and it takes {MIN_PAIRS}"
+    return None if _within(row) else f"the same {_name(row)} cell under two names may lie {QUIET_WITHIN:.0%} apart"
+
+
+def _doubt_of_drift(row: dict[Any, Any]) -> str | None:
+    if np.isnan(row["value"]):
+        return f"{row['reason']}, so neither drift nor steps can be told"
+    if np.isnan(row["low"]):
+        return "too few runs to tell drift"
+    return None if _within(row) else f"drift may exceed {QUIET_WITHIN:.0%}"
+
+
+def _doubt_of_step(row: dict[Any, Any]) -> str | None:
+    if np.isnan(row["value"]):
+        return f"{row['reason']}, so neither drift nor steps can be told"
+    return "too few runs to tell a step" if _pettitt(row["n"] ** 2 // 4, row["n"]) > ALPHA else None
+
+
+def _doubt_of_runs(row: dict[Any, Any]) -> str | None:
+    return f"what else the machine did is not known: {row['reason']}" if np.isnan(row["value"]) else None
+
+
+def _within(row: dict[Any, Any]) -> bool:
+    return bool(row["low"] >= 1 / (1 + QUIET_WITHIN) and row["high"] <= 1 + QUIET_WITHIN)
+
+
+_DOUBTS: dict[str, Callable[[dict[Any, Any]], str | None]] = {
+    CONTROL: _doubt_of_control,
+    DRIFT: _doubt_of_drift,
+    STEP: _doubt_of_step,
+    DISTURBED_RUNS: _doubt_of_runs,
+}
 
 
 # Controls
@@ -152,10 +249,12 @@ def _controls(runs: pd.DataFrame, cells: pd.DataFrame) -> Iterator[dict[str, Any
 
 
 def floor(low: float, high: float, n: int) -> float:
-    """The smallest ratio above 1 that a comparison in so many rounds finds with probability ``POWER``.
+    """The ratio above 1 that a single comparison in so many rounds finds with a probability of about ``POWER``.
 
-    (t(1 - alpha/2) + t(power)) * s / sqrt(n), where s is the spread of the log ratios of rounds and t is Student's
-    quantile, because s is known from those rounds alone; the half-width of the interval holds s.
+    It is no border between noise and difference: smaller ones are found as well, only less often, and a comparison that
+    is corrected for others beside it finds less. (t(1 - alpha/2) + t(power)) * s / sqrt(n), where s is the spread of
+    the log ratios of rounds and t is Student's quantile with the degrees of freedom of the interval, because s is known
+    from those rounds alone; the half-width of the interval holds s.
 
     Args:
         low: lower end of the control's interval.
@@ -164,15 +263,18 @@ def floor(low: float, high: float, n: int) -> float:
     """
     if n < MIN_PAIRS:
         return float("nan")
-    certain, found = stats.t.ppf([1 - ALPHA / 2, POWER], n - 1)
+    degrees = n - 2 * int(trimmed_of(np.array(n))) - 1
+    certain, found = stats.t.ppf([1 - ALPHA / 2, POWER], degrees)
     return float(np.exp(np.log(high / low) / 2 * (1 + found / certain)))
 
 
 def _false_alarm(pair: dict[Any, Any], ratio: float) -> str:
-    name = "-".join(str(pair[part]) for part in ("framework", "backend") if isinstance(pair[part], str))
-    return (
-        f"the same {name} cell came out {abs(ratio - 1):.0%} {'faster' if ratio > 1 else 'slower'} under another name"
-    )
+    word = "faster" if ratio > 1 else "slower"
+    return f"the same {_name(pair)} cell came out {abs(ratio - 1):.0%} {word} under another name"
+
+
+def _name(pair: dict[Any, Any]) -> str:
+    return "-".join(str(pair[part]) for part in ("framework", "backend") if isinstance(pair[part], str))
 
 
 # Run order
@@ -290,8 +392,13 @@ def step(line: pd.DataFrame) -> Change:
     scores = 2 * np.cumsum(stats.rankdata(logs))[:-1] - np.arange(1, n) * (n + 1)
     last_before = int(np.argmax(np.abs(scores)))
     difference = np.median(logs[last_before + 1 :]) - np.median(logs[: last_before + 1])
-    p = min(1.0, 2 * float(np.exp(-6 * float(scores[last_before]) ** 2 / (n**3 + n**2))))
+    p = _pettitt(float(scores[last_before]), n)
     return Change(ratio=float(np.exp(difference)), p=p, n=n, position=int(places[last_before + 1]))
+
+
+def _pettitt(score: float, n: int) -> float:
+    """Chance of so large a score of n runs where there is no step; none is larger than that of n runs cut in halves."""
+    return min(1.0, 2 * float(np.exp(-6 * score**2 / (n**3 + n**2))))
 
 
 def _drift_row(line: pd.DataFrame) -> dict[str, Any]:
@@ -309,18 +416,22 @@ def _step_row(line: pd.DataFrame) -> dict[str, Any]:
 def _change_row(check: str, seen: Change, words: str, otherwise: str) -> dict[str, Any]:
     known = not np.isnan(seen.ratio)
     alarm = known and seen.alarming
-    return {
+    row = {
         "check": check,
         "n": seen.n,
         "value": seen.ratio,
         "low": seen.low,
         "high": seen.high,
         "p": seen.p,
-        "verdict": (DISTURBED if alarm else QUIET) if known else UNKNOWN,
         "limit": 1 + TIE_MARGIN,
         "position": seen.position,
         "alarm": alarm,
         "reason": words if alarm else None if known else otherwise,
+    }
+    doubt = None if alarm else _DOUBTS[check](row)
+    return row | {
+        "verdict": DISTURBED if alarm else UNKNOWN if doubt else QUIET,
+        "reason": doubt if known and doubt else row["reason"],
     }
 
 
@@ -333,7 +444,7 @@ def _grew(ratio: float) -> str:
 
 def looked_at(runs: pd.DataFrame) -> pd.Series[bool]:
     """Which runs have any figure that tells of other programs."""
-    return runs[["others_share", "steal_share", "load_before"]].notna().any(axis=1)
+    return runs[["others_processors", "others_share", "steal_share", "load_before"]].notna().any(axis=1)
 
 
 def _disturbed_row(runs: pd.DataFrame) -> dict[str, Any]:

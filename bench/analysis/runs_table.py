@@ -35,10 +35,12 @@ _PARITY = {"parity": "difference"} | {
     f"parity_{name}": name for name in ("bar", "control", "flips", "undecided", "steps", "step")
 }
 _NOISE = (
-    "load_before", "load_after", "steal_share", "others_share", "frequency_min_mhz", "frequency_mean_mhz",
-    "frequency_max_mhz", "thermal_throttles", "limit_throttles", "cpu_pressure_share", "involuntary_switches",
-    "major_faults",
+    "load_before", "load_after", "steal_share", "others_share", "steal_processors", "others_processors",
+    "frequency_min_mhz", "frequency_mean_mhz", "frequency_max_mhz", "thermal_throttles", "limit_throttles",
+    "cpu_pressure_share", "involuntary_switches", "major_faults",
 )  # fmt: skip
+_NOT_RECORDED = "not recorded by the version that measured the run"
+_GPU_NOISE = ("gpu_clock_mhz", "gpu_slowed_by", "gpu_others")
 _MEMORY_BYTES = ("baseline_rss_bytes", "peak_rss_bytes", "rss_over_baseline_bytes", "device_peak_bytes")
 
 
@@ -92,19 +94,22 @@ def _parity(results: Sequence[RunResult]) -> dict[str, Any]:
 def _noise(results: Sequence[RunResult]) -> dict[str, Any]:
     """What else the machine did; nulls where nobody looked."""
     seen = [r.noise for r in results]
-    values = {name: _column([getattr(noise, name, None) for noise in seen]) for name in _NOISE}
+    values = {name: _column([getattr(noise, name, None) for noise in seen]) for name in (*_NOISE, *_GPU_NOISE)}
     return values | {
         "noise_period_s": _column([noise and noise.period_s for noise in seen]),
-        "noise_reason": _column([_why_no_noise(r) for r in results]),
+        "noise_reason": _column([_why_no_noise(r, _NOISE) for r in results]),
+        "gpu_reason": _column([_why_no_noise(r, _GPU_NOISE) for r in results]),
     }
 
 
-def _why_no_noise(result: RunResult) -> str | None:
-    """Null figures with the same reason together."""
+def _why_no_noise(result: RunResult, names: Sequence[str]) -> str | None:
+    """Null figures with the same reason together; those that were not recorded yet have none of their own."""
     if result.noise is None:
         return result.noise_reason
-    said = {why: [n for n, w in result.noise.reasons.items() if w == why] for why in result.noise.reasons.values()}
-    return "; ".join(f"{', '.join(names)}: {why}" for why, names in said.items()) or None
+    unknown = [name for name in names if getattr(result.noise, name) is None]
+    reasons = {name: result.noise.reasons.get(name, _NOT_RECORDED) for name in unknown}
+    said = {why: [name for name, w in reasons.items() if w == why] for why in reasons.values()}
+    return "; ".join(f"{', '.join(of)}: {why}" for why, of in said.items()) or None
 
 
 def _why_null(result: RunResult, value: int | None, said: str | None) -> str | None:

@@ -32,6 +32,10 @@ class NvidiaGpu:
         used_bytes: memory in use by anybody.
         utilization_percent: share of the last sampling period in which a kernel ran.
         slowed_by: what holds its clock down at this moment.
+        sm_clock_mhz: clock of its processors at this moment.
+        processes: those that can compute on it at this moment, whoever they belong to.
+        slowed_by_power_ns: for how long the power cap has held its clock down so far.
+        slowed_by_heat_ns: for how long its temperature has.
     """
 
     name: str
@@ -40,6 +44,10 @@ class NvidiaGpu:
     used_bytes: int | None = None
     utilization_percent: int | None = None
     slowed_by: tuple[str, ...] = ()
+    sm_clock_mhz: int | None = None
+    processes: int | None = None
+    slowed_by_power_ns: int | None = None
+    slowed_by_heat_ns: int | None = None
 
 
 @dataclass(frozen=True)
@@ -92,6 +100,7 @@ def _describe(index: int) -> NvidiaGpu:
     memory = _optional(pynvml.nvmlDeviceGetMemoryInfo, handle)
     rates = _optional(pynvml.nvmlDeviceGetUtilizationRates, handle)
     slowed = _optional(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons, handle) or 0
+    processes = _optional(pynvml.nvmlDeviceGetComputeRunningProcesses, handle)
     return NvidiaGpu(
         name=_text(pynvml.nvmlDeviceGetName(handle)),
         driver=_text(pynvml.nvmlSystemGetDriverVersion()),
@@ -99,7 +108,16 @@ def _describe(index: int) -> NvidiaGpu:
         used_bytes=memory and int(memory.used),
         utilization_percent=rates and int(rates.gpu),
         slowed_by=tuple(words for bit, words in _SLOWED_BY.items() if slowed & bit),
+        sm_clock_mhz=_optional(lambda gpu: pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_SM), handle),
+        processes=None if processes is None else len(processes),
+        slowed_by_power_ns=_slowed_ns(handle, pynvml.NVML_PERF_POLICY_POWER),
+        slowed_by_heat_ns=_slowed_ns(handle, pynvml.NVML_PERF_POLICY_THERMAL),
     )
+
+
+def _slowed_ns(handle: Any, policy: int) -> int | None:
+    seen = _optional(lambda gpu: pynvml.nvmlDeviceGetViolationStatus(gpu, policy), handle)
+    return None if seen is None else int(seen.violationTime)
 
 
 def _optional(ask: Callable[[Any], Any], handle: Any) -> Any:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 _CPU = "sys/devices/system/cpu"
 _CONTAINER_WORDS = re.compile(r"docker|kubepods|containerd|libpod|lxc")
@@ -30,7 +30,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class CpuTimes:
-    """Jiffies since boot, summed over processors, from the first line of /proc/stat; ``idle`` waits for disks too."""
+    """Jiffies since boot, or between two moments, summed over processors; ``idle`` waits for disks too."""
 
     total: int
     steal: int
@@ -40,6 +40,18 @@ class CpuTimes:
     def busy(self) -> int:
         """Jiffies in which somebody here computed."""
         return self.total - self.idle - self.steal
+
+    @classmethod
+    def of(cls, line: str) -> Self | None:
+        """From what follows a processor's name in /proc/stat; None where that is too little."""
+        fields = [int(text) for text in line.split()[:8]]
+        return cls(total=sum(fields), steal=fields[7], idle=fields[3] + fields[4]) if len(fields) == 8 else None
+
+    def since(self, earlier: CpuTimes) -> CpuTimes:
+        """What has passed since an earlier look at the same processors."""
+        return CpuTimes(
+            total=self.total - earlier.total, steal=self.steal - earlier.steal, idle=self.idle - earlier.idle
+        )
 
 
 def _spread(every: Sequence[T], most: int) -> Sequence[T]:
@@ -151,12 +163,17 @@ class SystemFiles:
         found = [text for text in (self._container(), self._virtual_machine()) if text]
         return Fact(" in a ".join(found)) if found else Fact(None, "no sign of a container or virtual machine")
 
-    def cpu_times(self) -> CpuTimes | None:
-        """Processor time since boot; None where /proc/stat is not there."""
-        fields = (self.read("proc/stat") or "").split("\n")[0].split()[1:9]
-        if len(fields) < 8:
+    def cpu_times(self, processors: Collection[int] | None = None) -> CpuTimes | None:
+        """Processor time since boot, of all processors or of these; None where /proc/stat does not tell it of each."""
+        lines = (self.read("proc/stat") or "").splitlines()
+        told = {name: rest for name, _, rest in (line.partition(" ") for line in lines) if name.startswith("cpu")}
+        names = ["cpu"] if processors is None else [f"cpu{number}" for number in processors]
+        each = [times for name in names if (times := CpuTimes.of(told.get(name, ""))) is not None]
+        if not each or len(each) < len(names):
             return None
-        return CpuTimes(total=sum(map(int, fields)), steal=int(fields[7]), idle=int(fields[3]) + int(fields[4]))
+        return CpuTimes(
+            total=sum(t.total for t in each), steal=sum(t.steal for t in each), idle=sum(t.idle for t in each)
+        )
 
     def frequencies_mhz(self, most: int = 16) -> Fact:
         """Current frequencies of up to so many processors, evenly spread, in MHz.

@@ -18,6 +18,7 @@ from bench.report.view import View, family_of
 Row = dict[Any, Any]
 """A row of the noise table."""
 
+_NOTHING_SEEN = "Nothing that was looked at disturbed the sweep"
 _NO_CONTROL = "No cell ran under two names here, so nothing says how far two measurements of the same lie apart."
 
 
@@ -48,14 +49,14 @@ class Noise:
 
     Attributes:
         verdict: ``quiet``, ``disturbed`` or ``unknown``.
-        disturbed: the sentence for a sweep on a disturbed machine; empty for others.
+        said: what the verdict rests on, or what it lacks, in words.
         same_cell: the controls in one sentence.
         checks: every check.
         recorded: every figure.
     """
 
     verdict: str
-    disturbed: str
+    said: str
     same_cell: str
     checks: Sequence[Check]
     recorded: Sequence[Recorded]
@@ -65,7 +66,7 @@ def noise_of(view: View) -> Noise:
     """The noise of a sweep."""
     return Noise(
         verdict=noise.verdict_of(view.tables.noise),
-        disturbed=disturbed(view),
+        said=_said(view),
         same_cell=same_cell(view),
         checks=[_check(view, row) for row in view.tables.noise.to_dict("records")],
         recorded=_recorded(view.tables.every_run),
@@ -78,6 +79,18 @@ def disturbed(view: View) -> str:
     return f"Measured on a disturbed machine: {'; '.join(reasons)}." if reasons else ""
 
 
+def _said(view: View) -> str:
+    if sentence := disturbed(view):
+        return sentence
+    table = view.tables.noise
+    if why := noise.doubts(table):
+        return f"No check found the machine disturbed, but that it was quiet is not known: {'; '.join(why)}."
+    if noise.controls_of(table).empty:
+        return f"{_NOTHING_SEEN}. No cell ran under two names: this rests on the other checks alone."
+    within = fmt.limit(noise.QUIET_WITHIN)
+    return f"{_NOTHING_SEEN}; drift and the same cell under two names are known to lie within {within} of none."
+
+
 def same_cell(view: View) -> str:
     """What the same cell gave under two names, and what it would show: other cells may scatter less or more."""
     rows = noise.controls_of(view.tables.noise).to_dict("records")
@@ -88,8 +101,18 @@ def same_cell(view: View) -> str:
         return "No control was measured in any round, so nothing says how far two measurements of the same lie apart."
     apart = fmt.listed([f"{_apart(row)} apart for {control_label(view, row)}" for row in measured])
     floors = [fmt.percent(row["floor"] - 1) for row in measured if not fmt.is_missing(row["floor"])]
-    so = f" Between cells that scatter as these do, less than {fmt.listed(floors)} is noise." if floors else ""
-    return f"The same cell under two names: {apart}.{so}"
+    return f"The same cell under two names: {apart}.{_missed(floors)}"
+
+
+def _missed(floors: Sequence[str]) -> str:
+    """What the distances of the controls mean for other cells."""
+    if not floors:
+        return ""
+    each = ", in this order," if len(floors) > 1 else ""
+    return (
+        f" A single comparison between cells that scatter as these do would miss a difference below"
+        f" {fmt.listed(floors)}{each} more often than one time in ten; verdicts corrected for many pairs miss more."
+    )
 
 
 def control_label(view: View, row: Row) -> str:
@@ -108,6 +131,11 @@ def _apart(row: Row) -> str:
     return text if not fmt.is_missing(low) else f"{text} ({fmt.plural(row['n'], 'round')}, no interval)"
 
 
+def found(row: Row) -> str:
+    """What a single comparison in as many rounds as the control's would find."""
+    return f"finds {fmt.percent(row['floor'] - 1)} 9 times in 10"
+
+
 def _check(view: View, row: Row) -> Check:
     what, seen = _WORDS[row["check"]](view, row)
     beyond = fmt.limit(row["limit"] - 1 if row["check"] != noise.DISTURBED_RUNS else row["limit"])
@@ -119,7 +147,7 @@ def _check(view: View, row: Row) -> Check:
 
 def _control_words(view: View, row: Row) -> tuple[str, str]:
     runs = f" in {fmt.plural(row['n'], 'round')}" if not fmt.is_missing(row["low"]) else ""
-    floor = "" if fmt.is_missing(row["floor"]) else f"; sees differences from {fmt.percent(row['floor'] - 1)} on"
+    floor = "" if fmt.is_missing(row["floor"]) else f"; one comparison like it {found(row)}"
     return f"The same cell twice: {control_label(view, row)}", f"{_apart(row)} apart{runs}{floor}"
 
 
@@ -147,11 +175,16 @@ _WORDS: dict[str, Callable[[View, Row], tuple[str, str]]] = {
 
 def limits() -> list[str]:
     """When a run counts as disturbed, in words."""
+    most, few = fmt.setting(noise.OTHERS_LIMIT), fmt.setting(noise.OTHERS_LIMIT / 2)
+    shares = f"{fmt.limit(noise.OTHERS_SHARE_LIMIT)} and {fmt.limit(noise.STEAL_SHARE_LIMIT)}"
     return [
-        f"other programs used more than {fmt.limit(noise.OTHERS_LIMIT)} of all processors' time",
-        f"the host of a virtual machine took more than {fmt.limit(noise.STEAL_LIMIT)} of it",
+        f"other programs used more than {most} processors' worth of time on the processors that it may use "
+        f"({few} where its threads need them all)",
+        f"the host of a virtual machine took more than {fmt.setting(noise.STEAL_LIMIT)} of those "
+        f"(of runs of which only shares of the whole machine were recorded: more than {shares} of it)",
         "heat or power slowed a core",
         "the control group's CPU limit stopped the run",
+        "heat or power slowed its GPU, or another process was there to compute on it",
         "or, where nobody counts processor time, the load beyond our own was above "
         f"{fmt.setting(noise.LOAD_LIMIT)} per processor",
     ]
@@ -163,11 +196,14 @@ def rules() -> dict[str, str]:
         "margin": fmt.limit(TIE_MARGIN),
         "runs": fmt.limit(noise.RUNS_LIMIT),
         "power": fmt.limit(noise.POWER),
+        "quiet": fmt.limit(noise.QUIET_WITHIN),
     }
 
 
 _FIGURES: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("load_before", "load average before a run", lambda value: f"{value:.2f}"),
+    ("others_processors", "processors that other programs used of the run's", lambda value: f"{value:.2f}"),
+    ("steal_processors", "processors that the host took of the run's", lambda value: f"{value:.2f}"),
     ("others_share", "processor time of other programs", fmt.percent),
     ("steal_share", "processor time taken by the host", fmt.percent),
     ("cpu_pressure_share", "time in which somebody waited for a processor", fmt.percent),
@@ -179,21 +215,32 @@ _FIGURES: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
 )
 
 
+_GPU_FIGURES: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
+    ("gpu_clock_mhz", "clock of the GPU after a run", lambda value: f"{fmt.count(value)} MHz"),
+    ("gpu_others", "other processes on the GPU", fmt.count),
+)
+_LESS_IS_WORSE = ("frequency_mean_mhz", "gpu_clock_mhz")
+
+
 def _recorded(runs: pd.DataFrame) -> list[Recorded]:
-    return [_figure(runs, column, what, text) for column, what, text in _FIGURES]
+    on_gpu = runs[runs["device"] == "gpu"]
+    return [
+        *(_figure(runs, column, what, text, "noise_reason") for column, what, text in _FIGURES),
+        *(_figure(on_gpu, column, what, text, "gpu_reason") for column, what, text in _GPU_FIGURES if len(on_gpu)),
+    ]
 
 
-def _figure(runs: pd.DataFrame, column: str, what: str, text: Callable[[Any], str]) -> Recorded:
+def _figure(runs: pd.DataFrame, column: str, what: str, text: Callable[[Any], str], reason: str) -> Recorded:
     values = floats(runs[column]).dropna()
     if values.empty:
-        return Recorded(what, fmt.MISSING, fmt.MISSING, _why_none(runs, column))
-    worst = values.min() if column == "frequency_mean_mhz" else values.max()
+        return Recorded(what, fmt.MISSING, fmt.MISSING, _why_none(runs[reason], column))
+    worst = values.min() if column in _LESS_IS_WORSE else values.max()
     return Recorded(what, text(float(values.median())), text(float(worst)))
 
 
-def _why_none(runs: pd.DataFrame, column: str) -> str:
+def _why_none(said: pd.Series[str], column: str) -> str:
     """The reason of the figure where the runs name it, else theirs for all."""
-    reasons = runs["noise_reason"].dropna().astype(str)
+    reasons = said.dropna().astype(str)
     if reasons.empty:
         return "no run has ended"
     for part in str(reasons.mode().iloc[0]).split("; "):

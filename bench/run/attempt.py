@@ -67,7 +67,7 @@ def attempt(request: RunRequest, request_file: Path, log: Path) -> Attempt:
         return Attempt(isolation=isolation, status=status, reason=str(error))
     end, overdue = see_to_its_end(started.process, cell.protocol, folder / HEARTBEAT)
     wall_s = time.monotonic() - started.at_s
-    ended = look()
+    ended = look(gpu=cell.device == "gpu")
     outcome = read_outcome(folder)
     if outcome is None and end.code == CANNOT_WRITE:
         raise _worker_cannot_write(folder, log)
@@ -161,7 +161,7 @@ def _start(request: RunRequest, cell: Cell, isolation: str, request_file: Path, 
 
 def _start_once(request: RunRequest, cell: Cell, isolation: str, request_file: Path, log: Path) -> _Started:
     start, import_s = _starter(cell, isolation, request.environment)
-    before = look()
+    before = look(gpu=cell.device == "gpu")
     write_json(request_file, to_plain(replace(request, requested_ns=time.perf_counter_ns())))
     at_s = time.monotonic()
     return _Started(start(request_file, log), at_s, before, import_s)

@@ -36,6 +36,10 @@ _LOOKS = {
     "thermal": (style.VERMILLION, "D"),
     "limit": (style.VERMILLION, "X"),
     "load": (style.SKY, "P"),
+    "gpu_temperature": (style.VERMILLION, "v"),
+    "gpu_power": (style.VERMILLION, "<"),
+    "gpu_hardware": (style.VERMILLION, ">"),
+    "gpu_others": (style.ORANGE, "p"),
 }
 _UNDISTURBED = (style.GREY, "o")
 
@@ -153,7 +157,7 @@ def _draw_control(axes: Axes, place: int, row: told.Row, ratios: NDArray[np.floa
 
 def _outcome(row: told.Row) -> str:
     word = "false alarm" if row["alarm"] else "open" if row["verdict"] == "inconclusive" else str(row["verdict"])
-    floor = "" if fmt.is_missing(row["floor"]) else f"\nsees differences from {fmt.percent(row['floor'] - 1)}"
+    floor = "" if fmt.is_missing(row["floor"]) else f"\n{told.found(row)}"
     return f"{word}, {fmt.plural(row['n'], 'round')}{floor}"
 
 
@@ -232,7 +236,7 @@ def _disturbed(row: told.Row) -> str:
     if fmt.is_missing(row["value"]):
         return f"What else the machine did is not known: {fmt.one_line(row['reason'], 200)}."
     number = fmt.count(round(row["value"] * row["n"]))
-    return f"{number} of {fmt.plural(row['n'], 'run')} ran beside something that disturbs."
+    return f"{number} of {fmt.plural(row['n'], 'run')} had something seen beside them that disturbs."
 
 
 def _table(view: View) -> DataTable:
@@ -244,7 +248,7 @@ def _table(view: View) -> DataTable:
         ]
         for row in noise.controls_of(view.tables.noise).to_dict("records")
     ]  # fmt: skip
-    headers = ["cell under two names", "apart", "smallest difference seen", "p (Holm)", "verdict", "rounds"]
+    headers = ["cell under two names", "apart", "found 9 times in 10", "p (Holm)", "verdict", "rounds"]
     return DataTable(headers, rows, file="noise")
 
 

@@ -24,8 +24,12 @@ from bench.store.layout import SweepFolder
 from bench.store.reader import read_sweep
 from tests.synthetic import make_sweep
 
-QUIET = NoiseRecord(processors=2, load_before=1.0, steal_share=0.0, others_share=0.02, thermal_throttles=0)
-BUSY = dataclasses.replace(QUIET, others_share=0.4)
+QUIET = NoiseRecord(
+    processors=2, load_before=1.0, steal_share=0.0, others_share=0.02, steal_processors=0.0, others_processors=0.04,
+    thermal_throttles=0,
+)  # fmt: skip
+BUSY = dataclasses.replace(QUIET, others_share=0.4, others_processors=0.8)
+OLD: dict[str, Any] = {"others_processors": None, "steal_processors": None}
 
 
 def swept(path: Path, **recipe: Any) -> Tables:
@@ -117,6 +121,38 @@ def test_a_control_in_two_rounds_has_a_ratio_and_the_reason_for_no_interval(tmp_
     assert rows["reason"].str.contains("an interval takes").all()
 
 
+def test_two_rounds_of_a_control_are_too_few_to_call_the_machine_quiet(tmp_path: Path) -> None:
+    tables = swept(tmp_path, rounds=2, machine_noise=lambda _cell, _passed: QUIET)
+    assert noise.verdict_of(tables.noise) == noise.UNKNOWN
+    assert "too few rounds to tell the same pytorch cell from itself: 2, and it takes 3" in noise.doubts(tables.noise)
+
+
+def test_a_control_that_scatters_widely_leaves_a_doubt(tmp_path: Path) -> None:
+    tables = swept(tmp_path, noise=0.15, machine_noise=lambda _cell, _passed: QUIET)
+    assert not tables.noise["alarm"].any()
+    assert noise.verdict_of(tables.noise) == noise.UNKNOWN
+    assert any("under two names may lie 10% apart" in words for words in noise.doubts(tables.noise))
+
+
+def test_without_a_control_the_other_checks_decide(tmp_path: Path) -> None:
+    looked = swept(tmp_path / "looked", controls=False, machine_noise=lambda _cell, _passed: QUIET)
+    assert (noise.verdict_of(looked.noise), noise.doubts(looked.noise)) == (noise.QUIET, [])
+    blind = swept(tmp_path / "blind", controls=False)
+    assert noise.verdict_of(blind.noise) == noise.UNKNOWN
+    assert noise.doubts(blind.noise) == ["what else the machine did is not known: the machine was not looked at"]
+
+
+def test_a_handful_of_runs_tells_neither_drift_nor_steps(tmp_path: Path) -> None:
+    recipe: dict[str, Any] = dict(controls=False, rounds=2, batch_sizes=(8,), loops=("idiomatic",))
+    tables = swept(tmp_path, **recipe, machine_noise=lambda _cell, _passed: QUIET)
+    assert [check(tables, name)["verdict"] for name in (noise.DRIFT, noise.STEP)] == [noise.UNKNOWN] * 2
+    assert noise.doubts(tables.noise) == ["too few runs to tell drift", "too few runs to tell a step"]
+
+
+def test_where_no_check_was_made_nothing_is_quiet(quiet: Tables) -> None:
+    assert noise.verdict_of(quiet.noise.iloc[:0]) == noise.UNKNOWN
+
+
 @given(n=st.integers(3, 40), half=st.floats(0.001, 1.0))
 def test_the_floor_lies_beyond_the_half_width_of_the_interval(n: int, half: float) -> None:
     assert half < math.log(noise.floor(math.exp(-half), math.exp(half), n)) < 2 * half
@@ -128,6 +164,13 @@ def test_the_floor_is_the_textbooks_for_many_rounds() -> None:
     half = 1.9659 * spread / math.sqrt(n)
     expected = (1.96 + 1.2816) * 0.01 * math.sqrt(2 / n)
     assert math.log(noise.floor(math.exp(-half), math.exp(half), n)) == pytest.approx(expected, rel=0.01)
+
+
+def test_from_ten_rounds_on_the_floor_has_the_degrees_of_the_trimmed_interval() -> None:
+    """Of ten rounds eight stay: t with 7 degrees is 2.3646 and 1.4149."""
+    assert math.log(noise.floor(math.exp(-0.1), math.exp(0.1), 10)) == pytest.approx(
+        0.1 * (1 + 1.4149 / 2.3646), rel=1e-4
+    )
 
 
 def test_a_difference_of_the_floors_size_is_found_nine_times_in_ten() -> None:
@@ -239,14 +282,24 @@ def test_the_timeline_follows_the_starts(quiet: Tables) -> None:
     ("changes", "threads", "disturbed"),
     [
         ({}, 1, None),
-        ({"others_share": 0.11}, 1, "others"),
-        ({"steal_share": 0.011}, 1, "steal"),
+        ({"others_processors": 0.21}, 1, "others"),
+        ({"others_processors": 0.19}, 1, None),
+        ({"others_processors": 0.11}, 2, "others"),  # its threads need both processors
+        ({"steal_processors": 0.021}, 1, "steal"),
+        # Shares of the whole machine say more or less than the processors that the run may use.
+        ({"others_share": 0.9, "steal_share": 0.9}, 1, None),
+        ({"processors": 64, "others_share": 0.016, "others_processors": 1.0}, 1, "others"),
+        # Of an old record nothing else is known.
+        (OLD | {"others_share": 0.11}, 1, "others"),
+        (OLD | {"others_share": 0.09}, 2, None),
+        (OLD | {"steal_share": 0.011}, 1, "steal"),
         ({"thermal_throttles": 1, "limit_throttles": 2}, 1, "thermal, limit"),
         # Load is asked only where nobody counts processor time, and our own threads are no disturbance.
         ({"load_before": 9.0}, 1, None),
-        ({"load_before": 9.0, "others_share": None}, 1, "load"),
-        ({"load_before": 2.0, "others_share": None}, 2, None),
-        ({"load_before": None, "others_share": None, "steal_share": None, "thermal_throttles": None}, 1, None),
+        (OLD | {"load_before": 9.0}, 1, None),
+        (OLD | {"load_before": 9.0, "others_share": None}, 1, "load"),
+        (OLD | {"load_before": 2.0, "others_share": None}, 2, None),
+        (OLD | {"load_before": None, "others_share": None, "steal_share": None, "thermal_throttles": None}, 1, None),
     ],
 )
 def test_what_disturbs_a_run(changes: dict[str, Any], threads: int, disturbed: str | None) -> None:

@@ -91,6 +91,8 @@ CHECKS = {
     "at_largest": pandera.Check.isin(["faster", "slower", "tie", "inconclusive"]),
     "others_share": share,
     "steal_share": share,
+    "others_processors": pandera.Check.ge(0),
+    "steal_processors": pandera.Check.ge(0),
     "floor": pandera.Check.ge(1),
 }
 NEVER_NULL = {

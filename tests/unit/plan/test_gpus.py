@@ -49,6 +49,18 @@ def test_a_gpu_is_described(one_gpu: pytest.MonkeyPatch) -> None:
     )
 
 
+def test_what_slows_a_gpu_and_who_is_on_it_is_told(one_gpu: pytest.MonkeyPatch) -> None:
+    one_gpu.setattr(pynvml, "nvmlDeviceGetClockInfo", lambda _, kind: {pynvml.NVML_CLOCK_SM: 1980}[kind])
+    one_gpu.setattr(pynvml, "nvmlDeviceGetComputeRunningProcesses", lambda _: [SimpleNamespace(pid=7)])
+    slowed = {pynvml.NVML_PERF_POLICY_POWER: 5, pynvml.NVML_PERF_POLICY_THERMAL: 9}
+    one_gpu.setattr(
+        pynvml, "nvmlDeviceGetViolationStatus", lambda _, policy: SimpleNamespace(violationTime=slowed[policy])
+    )
+    (gpu,) = nvidia().gpus
+    assert (gpu.sm_clock_mhz, gpu.processes) == (1980, 1)
+    assert (gpu.slowed_by_power_ns, gpu.slowed_by_heat_ns) == (5, 9)
+
+
 def test_figures_that_a_gpu_does_not_give_are_none(one_gpu: pytest.MonkeyPatch) -> None:
     for name in ("MemoryInfo", "UtilizationRates", "CurrentClocksThrottleReasons"):
         one_gpu.setattr(pynvml, f"nvmlDeviceGet{name}", fail(pynvml.NVML_ERROR_NOT_SUPPORTED))

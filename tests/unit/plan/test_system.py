@@ -126,6 +126,19 @@ def test_processor_times_come_from_the_first_line(tree: Tree) -> None:
     assert tree.files.cpu_times() == CpuTimes(total=126, steal=7, idle=102)
 
 
+def test_processor_times_of_some_processors_are_those_of_each_together(tree: Tree) -> None:
+    tree.write("proc/stat", "cpu  9 9 9 9 9 9 9 9 0 0\ncpu0 1 0 0 5 0 0 0 0 0 0\ncpu7 2 0 0 3 1 0 0 4 0 0\nintr 9")
+    assert tree.files.cpu_times([7]) == CpuTimes(total=10, steal=4, idle=4)
+    assert tree.files.cpu_times({0, 7}) == CpuTimes(total=16, steal=4, idle=9)
+    assert tree.files.cpu_times({0, 1}) is None
+    assert tree.files.cpu_times([]) is None
+
+
+def test_what_has_passed_between_two_looks() -> None:
+    passed = CpuTimes(total=126, steal=7, idle=102).since(CpuTimes(total=100, steal=6, idle=80))
+    assert passed == CpuTimes(total=26, steal=1, idle=22)
+
+
 def test_what_is_neither_idle_nor_stolen_is_busy() -> None:
     assert CpuTimes(total=126, steal=7, idle=102).busy == 17
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bench import cli
+from bench.analysis.noise import DISTURBED, UNKNOWN, verdict_of
 from bench.analysis.tables import Tables, build_tables
 from bench.errors import UsageError
 from bench.records import SCHEMA_VERSION, Status
@@ -81,6 +82,18 @@ def test_its_tables_are_built_and_what_was_measured_has_a_speed(version: int) ->
     assert len(runs) == len(measured) > 0
     assert (runs > 0).all()
     assert len(tables.steps) == len(read_traces(folder, measured).steps) > 0
+
+
+@every_version
+def test_its_machine_is_judged_by_what_was_recorded_of_it(version: int) -> None:
+    tables = build_tables(sweep_of(version))
+    looked = tables.every_run[tables.every_run["others_share"].notna()]
+    assert (len(looked) > 0) == (version >= 3)
+    assert set(looked["disturbance"]) <= {"others"}  # each ran beside another program that took half of the machine
+    assert looked["others_processors"].isna().all()
+    assert looked["noise_reason"].str.contains("others_processors: not recorded by the version").all()
+    assert looked["gpu_reason"].str.contains("gpu_others: not recorded by the version").all()
+    assert verdict_of(tables.noise) == (DISTURBED if version >= 3 else UNKNOWN)
 
 
 def speeds(tables: Tables) -> Any:
