@@ -4,9 +4,9 @@ The time to the target leaves the first step out. To whoever trains once that st
 compiles for seconds may train for milliseconds.
 
 A loop that keeps what it compiles starts from nothing in one run of its cell, its later runs load. Where fewer than
-``MIN_PAIRS`` of a cell's runs started from nothing, it is judged by all of its runs: loading is taken to last no longer
-than compiling, so whoever is sooner than that is sooner than from nothing. The cell that is called the soonest is
-always judged by what started from nothing alone.
+``MIN_PAIRS`` of a cell's runs started from nothing, it is judged by those that loaded: loading is taken to last no
+longer than compiling, so whoever is sooner than that is sooner than from nothing. The cell that is called the soonest
+is always judged by what started from nothing alone.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def trained_once(other: str, cells: pd.DataFrame, runs: pd.DataFrame) -> Trained
     best = _soonest(candidates, seconds)
     if best is None or best == other:
         return None
-    counted = started | (started.sum(axis=1) < MIN_PAIRS).to_numpy()[:, None]
-    counted.loc[best] = started.loc[best]
+    few = (started.sum(axis=1) < MIN_PAIRS) & (started.index != best)
+    counted = started.mask(np.repeat(few.to_numpy()[:, None], started.shape[1], axis=1), ~anew)
     others = [id_ for id_ in times.index if id_ != best]
     seen, place = compare(times.where(counted), others, [best] * len(others), chosen=True), others.index(other)
     n = int((started.loc[best] & started.loc[other]).sum())

@@ -18,9 +18,9 @@ def to_train_once(view: View, found: Recommendation) -> str:
         view: the sweep.
         found: the recommendation of the cell that is first at the target without its first step.
     """
-    cells, winner = view.cells, found.choice
-    here = cells[(cells["device"] == found.device) & (cells["workload"] == found.workload)]
-    seen = trained_once(winner.cell_id, here, view.tables.runs)
+    winner = found.choice
+    own = view.cells[view.cells["cell_id"] == winner.cell_id]
+    seen = trained_once(winner.cell_id, view.cells.merge(own[["device", "workload"]]), view.tables.runs)
     if seen is None or not (seen.verdict == FASTER or uncounted(view, winner.cell_id, winner.value)):
         return ""
     said = _sooner(seen, cell_label(view, seen.cell_id), _with_first_step(view, seen, winner))
