@@ -38,6 +38,7 @@ class Recipe:
     loops: Sequence[str] = ("idiomatic", "fastest")
     batch_sizes: Sequence[int | str] = BATCH_SIZES
     devices: Sequence[str] = ("cpu", "gpu")
+    available: Sequence[str] = ("cpu",)
     learning_rates: Sequence[float] = (1e-3,)
     rounds: int = 5
     seed: int = 0
@@ -64,8 +65,8 @@ def make_sweep(path: Path, **recipe: Any) -> SweepFolder:
     Args:
         path: the sweep's folder; made.
         **recipe: the fields of ``Recipe``, such as ``frameworks``, ``loops``, ``batch_sizes``, ``rounds``, ``seed``,
-            ``devices`` (what is not ``cpu`` is unavailable), ``failures`` (one cell diverges in every round; timeout,
-            crash, oom and error each strike one run of another cell; small sweeps get as many as they have cells),
+            ``devices`` (those not in ``available`` are unavailable), ``failures`` (one cell diverges in every round;
+            timeout, crash, oom and error each strike one run of another cell, as far as there are cells for them),
             ``wrong`` (framework, loop and batch size of cells whose last run fails the parity gate), ``parity_steps``,
             ``unfinished`` (that many runs at the end have no folder yet), ``controls``, and, each of a cell and how
             much of the sweep has passed (0 to 1), ``slowdown`` (times its times) and ``machine_noise`` (its record).
@@ -78,7 +79,7 @@ def make_sweep(path: Path, **recipe: Any) -> SweepFolder:
     cells = grid(wanted)
     if wanted.controls:
         cells = [*cells, *controls([cell for cell in cells if cell.device == "cpu"])]
-    rounds = _shuffled_rounds([cell for cell in cells if cell.device == "cpu"], wanted)
+    rounds = _shuffled_rounds([cell for cell in cells if cell.device in wanted.available], wanted)
     with disk_not_awaited():
         write_sweep(folder, _sweep_record(folder, wanted, cells, rounds))
         journal.append(folder, "sweep_started", name=folder.name)
@@ -153,7 +154,9 @@ def _sweep_record(folder: SweepFolder, wanted: Recipe, cells: list[Cell], rounds
                 id=cell.id,
                 cell=cell.to_plain(),
                 target_loss=wanted.target_loss,
-                unavailable_reason=None if cell.device == "cpu" else _NO_GPU.format(framework=cell.framework),
+                unavailable_reason=None
+                if cell.device in wanted.available
+                else _NO_GPU.format(framework=cell.framework),
             )
             for cell in cells
         ],
@@ -167,7 +170,7 @@ def _sweep_record(folder: SweepFolder, wanted: Recipe, cells: list[Cell], rounds
 
 def _write_unavailable(folder: SweepFolder, wanted: Recipe, cells: list[Cell]) -> None:
     for cell in cells:
-        if cell.device == "cpu":
+        if cell.device in wanted.available:
             continue
         result = RunResult(
             cell_id=cell.id,

@@ -7,6 +7,7 @@ rounds or, of two sweeps, as two samples, and there is one rule for what is fast
 ``curves`` are step times over batch sizes, ``models`` their dispatch costs and rates, ``crossings`` where two of them
 change places. ``steadiness`` says whether a run had settled and what of it counts, by ``changepoints``.
 ``precision`` says how wide the intervals are against what was asked, and which cells another round needs.
-``convergence`` says when a target was reached; ``verdict`` who won, by how much, and who tied.
+``convergence`` says when a target was reached; ``verdict`` who won, by how much, and who tied;
+``device_leads`` which device; ``trained_once`` who is first when the first step counts.
 ``across`` weighs whole sweeps against each other; ``benchmarks`` makes files of pytest-benchmark of one.
 """

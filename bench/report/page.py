@@ -44,9 +44,11 @@ class Page:
     created_at: str
     bench_version: str
     headline: str
+    headlines_below: Sequence[str]
     scope: str
     answers: Sequence[Answer]
     advice: Sequence[Advice]
+    left_out: str
     best: Sequence[BestLine]
     best_left_out: int
     status_counts: Sequence[tuple[str, str, int]]
@@ -95,14 +97,17 @@ def page_of(view: View, shown: Sequence[Exhibit]) -> Page:
     failures, failures_left_out = completeness.endings(view, failed=True)
     best, best_left_out = best_lines(view)
     misses, misses_left_out = completeness.endings(view, failed=False)
+    headline, *headlines_below = story.headlines(view)
     return Page(
         name=fmt.one_line(sweep.name),
         created_at=fmt.one_line(sweep.created_at),
         bench_version=fmt.one_line(sweep.bench_version),
-        headline=story.headline(view),
+        headline=headline,
+        headlines_below=headlines_below,
         scope=_scope(view),
         answers=story.answers(view),
         advice=story.advice(view),
+        left_out=story.left_out(view),
         best=best,
         best_left_out=best_left_out,
         status_counts=completeness.status_counts(view),

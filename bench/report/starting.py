@@ -16,6 +16,9 @@ from bench.report.view import View, framework_label
 USUAL_LOOP = "idiomatic"
 """The loop that people write: what every other loop of its framework has to be weighed against."""
 
+NOTICEABLE = 0.1
+"""A first step that is more than this share of a time is told beside it."""
+
 OPEN = "open"
 _DOES = {COLD: "compiles", WARM: "loads"}
 
@@ -38,6 +41,28 @@ def first_step(cell: pd.Series[Any]) -> str:
         if not fmt.is_missing(cell[column])
     ]
     return " and ".join(parts) or f"{fmt.duration(cell['first_step_s'])} in every process"
+
+
+def uncounted(view: View, cell_id: str, seconds: float) -> str:
+    """``, not counting a first step of 13 s (2.0 s once compiled programs are kept)``; empty where that is little.
+
+    Args:
+        view: the sweep.
+        cell_id: whose first step.
+        seconds: the time that leaves it out.
+    """
+    cell = view.cells[view.cells["cell_id"] == cell_id].iloc[0]
+    cold, warm = cell["first_step_cold_s"], cell["first_step_warm_s"]
+    first = cell["first_step_s"] if fmt.is_missing(cold) else cold
+    if fmt.is_missing(first) or first <= NOTICEABLE * seconds:
+        return ""
+    if fmt.is_missing(warm):
+        kept = ""
+    elif fmt.is_missing(cold):
+        kept = " that loads what was compiled"
+    else:
+        kept = f" ({fmt.duration(warm)} once compiled programs are kept)"
+    return f", not counting a first step of {fmt.duration(first)}{kept}"
 
 
 def pay_offs(view: View, cell_id: str, other_loop: str = USUAL_LOOP) -> dict[str, Row]:

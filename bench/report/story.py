@@ -17,10 +17,14 @@ from bench.analysis.verdict import (
     Rival,
 )
 from bench.report import format as fmt
-from bench.report.starting import cost_of_start
+from bench.report.devices import device_lead
+from bench.report.once import to_train_once
+from bench.report.phrases import ahead, cell_label, settling
+from bench.report.starting import cost_of_start, uncounted
 from bench.report.view import Family, View, device_label
 
-_MOST_ANSWERS = 12
+_MOST_SETTINGS = 4
+"""Devices and workloads that are told of; the rest is in the tables."""
 _MOST_TIES = 3
 
 _QUESTIONS = {
@@ -68,28 +72,68 @@ class Advice:
 
 
 def answers(view: View) -> list[Answer]:
-    """All questions, for every device and workload."""
-    findings = view.verdict.findings
-    several = len({(finding.device, finding.workload) for finding in findings}) > 1
-    return [_answer(view, finding, several=several) for finding in findings[:_MOST_ANSWERS]]
+    """All questions, for every device and workload told of."""
+    several = len(_settings(view)) > 1
+    told = [finding for setting in _told_of(view) for finding in view.verdict.findings if _of(finding) == setting]
+    return [_answer(view, finding, several=several) for finding in told]
 
 
 def advice(view: View) -> list[Advice]:
-    """What to do, for every device and workload."""
+    """What to do, for every device and workload told of."""
     several = len(view.verdict.recommendations) > 1
-    return [_advised(view, found, several=several) for found in view.verdict.recommendations[: _MOST_ANSWERS // 3]]
+    told = [found for setting in _told_of(view) for found in view.verdict.recommendations if _of(found) == setting]
+    return [_advised(view, found, several=several) for found in told]
+
+
+def left_out(view: View) -> str:
+    """``And 2 more settings (of device and workload) in the tables.``; empty where all are told of."""
+    more = len(_settings(view)) - _MOST_SETTINGS
+    return f"And {fmt.plural(more, 'more setting')} (of device and workload) in the tables." if more > 0 else ""
+
+
+def headlines(view: View) -> list[str]:
+    """The verdict in one line; on several devices or workloads which device is fastest, then a line for each."""
+    workloads = list(dict.fromkeys(lead.workload for lead in view.device_leads))[:_MOST_SETTINGS]
+    lines = [
+        *(_over_devices(view, workload) for workload in workloads),
+        *(_headlines_of(view, setting) for setting in _told_of(view)),
+    ]
+    return [line for line in lines if line] or [_NOTHING]
 
 
 def headline(view: View) -> str:
-    """The verdict in one or two sentences, on the first device and workload where there are several."""
-    recommendations = view.verdict.recommendations
-    if not recommendations:
-        return _NOTHING
-    first = recommendations[0]
-    here = [f for f in view.verdict.findings if (f.device, f.workload) == (first.device, first.workload)]
-    decided = [f for f in here if f.winner is not None and f.kind in _HEADLINES]
-    where = f"{_setting(first.device, first.workload)}: " if len(recommendations) > 1 else ""
-    return where + " ".join(_headline(view, finding, finding.winner) for finding in decided if finding.winner)
+    """The first line of the verdict, which is all of it on one device and workload."""
+    return headlines(view)[0]
+
+
+def _of(found: Finding | Recommendation) -> tuple[str, str]:
+    return found.device, found.workload
+
+
+def _settings(view: View) -> list[tuple[str, str]]:
+    """Devices and workloads with findings, by workload, the best device first (to the target, where that is known)."""
+    best_first = {lead.workload: lead.devices for lead in view.device_leads}  # to the target is asked last
+    found = dict.fromkeys(_of(finding) for finding in view.verdict.findings)
+    return sorted(found, key=lambda pair: (pair[1], best_first[pair[1]].index(pair[0]) if pair[1] in best_first else 0))
+
+
+def _told_of(view: View) -> list[tuple[str, str]]:
+    return _settings(view)[:_MOST_SETTINGS]
+
+
+def _headlines_of(view: View, setting: tuple[str, str]) -> str:
+    """The best of one device and workload, named where there are several; empty where it has none."""
+    here = [finding for finding in view.verdict.findings if _of(finding) == setting and finding.kind in _HEADLINES]
+    said = [_headline(view, finding, finding.winner) for finding in here if finding.winner is not None]
+    where = f"{_setting(view, *setting)}: " if len(_settings(view)) > 1 else ""
+    return where + " ".join(said) if said else ""
+
+
+def _over_devices(view: View, workload: str) -> str:
+    """Which device is fastest on a workload, per sample and to the target."""
+    several = len({finding.workload for finding in view.verdict.findings}) > 1
+    said = [device_lead(view, lead) for lead in view.device_leads if lead.workload == workload]
+    return (f"{fmt.one_line(workload)}: " if several else "") + " ".join(said)
 
 
 def _headline(view: View, finding: Finding, winner: Choice) -> str:
@@ -99,46 +143,33 @@ def _headline(view: View, finding: Finding, winner: Choice) -> str:
     lead = f", {_short_lead(view, finding, rival)}" if rival is not None and known else ""
     text = fmt.samples_per_s if finding.kind == FASTEST_PER_SAMPLE else fmt.duration
     value = _marked(view, finding, text(winner.value, winner.low, winner.high))
-    return f"{choice_label(view, winner)} {_HEADLINES[finding.kind]}: {value}{lead}."
+    return f"{cell_label(view, winner.cell_id)} {_HEADLINES[finding.kind]}: {value}{lead}{_first_step(view, finding)}."
+
+
+def _first_step(view: View, finding: Finding) -> str:
+    """What a time to the target leaves out, where that is much."""
+    if finding.winner is None or finding.kind != FASTEST_TO_TARGET:
+        return ""
+    return uncounted(view, finding.winner.cell_id, finding.winner.value)
 
 
 def _short_lead(view: View, finding: Finding, rival: Rival) -> str:
+    other = cell_label(view, rival.choice.cell_id)
     if _ties_with(rival):
-        return _equal(rival, choice_label(view, rival.choice))
+        return _equal(rival, other)
     ratio = _marked(view, finding, fmt.ratio(rival.ratio, rival.low, rival.high), rival)
-    if rival.low is None and rival.ratio is not None and rival.ratio < 1 + TIE_MARGIN:
-        return f"about as good as {choice_label(view, rival.choice)}, in too few rounds to be sure"
+    if rival.low is None and not ahead(rival):
+        return f"about as good as {other}, in too few rounds to be sure"
     if rival.low is None:
-        return f"about {ratio} {_BETTER[finding.kind]} {choice_label(view, rival.choice)}, in too few rounds to be sure"
-    return f"{ratio} {_BETTER[finding.kind]} {choice_label(view, rival.choice)}"
+        return f"about {ratio} {_BETTER[finding.kind]} {other}, in too few rounds to be sure"
+    return f"{ratio} {_BETTER[finding.kind]} {other}"
 
 
 def _equal(rival: Rival, name: str) -> str:
     """How the winner stands to one that it does not clearly beat."""
     if rival.verdict == TIE:
         return f"tied with {name}"
-    return f"not clearly better than {name}{_settling([rival], ' (', ')')}"
-
-
-def _settling(rivals: Sequence[Rival], before: str, after: str = "") -> str:
-    """``about 12 more rounds would settle it``, ``about 4 to 12 more rounds would settle each``; empty if none is open.
-
-    Args:
-        rivals: the open ones count.
-        before: put before it.
-        after: put after it.
-    """
-    missing = [rival.more_rounds for rival in rivals if rival.more_rounds is not None]
-    if not missing:
-        return ""
-    return f"{before}{fmt.more_rounds(*missing)} would settle {'it' if len(missing) == 1 else 'each'}{after}"
-
-
-def choice_label(view: View, choice: Choice) -> str:
-    """``PyTorch eager at batch 32``, ``Keras compiled at batch full (1,000)``."""
-    setting = view.setting_of(choice.cell_id)
-    label = f"{Family(choice.framework, choice.backend, choice.loop).label} at batch {_size(choice)}"
-    return f"{label} ({setting})" if setting else label
+    return f"not clearly better than {name}{settling([rival], ' (', ')')}"
 
 
 def value_label(kind: str, choice: Choice) -> str:
@@ -151,7 +182,7 @@ def value_label(kind: str, choice: Choice) -> str:
 
 
 def _answer(view: View, finding: Finding, *, several: bool) -> Answer:
-    question = _QUESTIONS[finding.kind] + (f" · {_setting(finding.device, finding.workload)}" if several else "")
+    question = _QUESTIONS[finding.kind] + (f" · {_setting(view, *_of(finding))}" if several else "")
     if finding.winner is None:
         return Answer(question, reason=fmt.one_line(finding.reason, fmt.REASON_LENGTH))
     # A runner-up that is tied with the winner is named among the ties.
@@ -160,7 +191,7 @@ def _answer(view: View, finding: Finding, *, several: bool) -> Answer:
     leads = list(dict.fromkeys(_lead(view, finding, rival) for rival in rivals))
     return Answer(
         question,
-        winner=choice_label(view, finding.winner),
+        winner=cell_label(view, finding.winner.cell_id),
         value=_marked(view, finding, _value(finding)),
         lead=_sentence("; ".join(leads)),
         ties=_ties(view, finding),
@@ -169,23 +200,25 @@ def _answer(view: View, finding: Finding, *, several: bool) -> Answer:
 
 
 def _advised(view: View, found: Recommendation, *, several: bool) -> Advice:
-    where = f"For {_setting(found.device, found.workload)}: use" if several else "Use"
+    where = f"For {_setting(view, *_of(found))}: use" if several else "Use"
     finding, choice = found.based_on, found.choice
     value = _marked(view, finding, _value(finding))
     gains = {
-        FASTEST_TO_TARGET: f"it reached the target loss soonest, in {value} of training",
+        FASTEST_TO_TARGET: f"it reached the target loss soonest, in {value} of training{_first_step(view, finding)}",
         FASTEST_PER_SAMPLE: f"it trained the most samples per second, {value}",
     }
     rival = finding.other_framework
-    equal = _no_worse(rival, choice_label(view, rival.choice)) if rival is not None and _ties_with(rival) else ""
-    text = f"{where} {choice_label(view, choice)}: {gains[finding.kind]}{_rounds_reached(view, choice)}.{equal}"
-    return Advice(text, [_sentence(fmt.one_line(caveat.text, fmt.REASON_LENGTH)) for caveat in found.caveats])
+    equal = _no_worse(rival, cell_label(view, rival.choice.cell_id)) if rival is not None and _ties_with(rival) else ""
+    text = f"{where} {cell_label(view, choice.cell_id)}: {gains[finding.kind]}{_rounds_reached(view, choice)}."
+    once = "" if finding.kind != FASTEST_TO_TARGET else to_train_once(view, found)
+    caveats = [_sentence(fmt.one_line(caveat.text, fmt.REASON_LENGTH)) for caveat in found.caveats]
+    return Advice(f"{text}{equal}{once}", caveats)
 
 
 def _no_worse(rival: Rival, name: str) -> str:
     if rival.verdict == TIE:
         return f" {name} ties with it."
-    return f" {name} is not clearly worse{_settling([rival], ': ')}."
+    return f" {name} is not clearly worse{settling([rival], ': ')}."
 
 
 def _rounds_reached(view: View, choice: Choice) -> str:
@@ -212,7 +245,7 @@ def _marked(view: View, finding: Finding, text: str, rival: Rival | None = None)
 
 
 def _lead(view: View, finding: Finding, rival: Rival) -> str:
-    other = choice_label(view, rival.choice)
+    other = cell_label(view, rival.choice.cell_id)
     if rival.ratio is None:
         return f"not comparable with {other}, which no round measured beside it"
     if finding.kind == SMALLEST_MEMORY:
@@ -231,7 +264,7 @@ def _ties(view: View, finding: Finding) -> str:
     others = [rival for rival in finding.tied_with if rival.verdict != TIE]
     sentences = [
         _named(view, f"Tied within {fmt.stated_percent(TIE_MARGIN)} with", equal),
-        _named(view, "Not clearly better than", others, _settling(others, ": ")),
+        _named(view, "Not clearly better than", others, settling(others, ": ")),
     ]
     return " ".join(sentence for sentence in sentences if sentence)
 
@@ -239,7 +272,8 @@ def _ties(view: View, finding: Finding) -> str:
 def _named(view: View, head: str, rivals: Sequence[Rival], tail: str = "") -> str:
     if not rivals:
         return ""
-    names = [choice_label(view, rival.choice) for rival in rivals] if len(rivals) <= _MOST_TIES else _families(rivals)
+    few = len(rivals) <= _MOST_TIES
+    names = [cell_label(view, rival.choice.cell_id) for rival in rivals] if few else _families(rivals)
     return f"{head} {fmt.listed(names)}{tail}."
 
 
@@ -253,13 +287,10 @@ def _ties_with(rival: Rival) -> bool:
     return rival.low is not None and not rival.beaten
 
 
-def _setting(device: str, workload: str) -> str:
-    return f"{device_label(device)}, {fmt.one_line(workload)}"
-
-
-def _size(choice: Choice) -> str:
-    size = fmt.count(choice.batch_size)
-    return f"full ({size})" if choice.batch_size_label == "full" else size
+def _setting(view: View, device: str, workload: str) -> str:
+    """The device, and the workload where there are several."""
+    several = len({finding.workload for finding in view.verdict.findings}) > 1
+    return f"{device_label(device)}, {fmt.one_line(workload)}" if several else device_label(device)
 
 
 def _sentence(text: str) -> str:

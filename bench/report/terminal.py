@@ -88,7 +88,8 @@ def _sentences(view: View) -> list[str]:
     absent = [f"Absent: {what}: {why}" for what, why in completeness.absences(view)]
     disturbed = [sentence] if (sentence := noise.disturbed(view)) else []
     told = [*disturbed, parity.summary(view), *precision.sentences(view, most=6)]
-    return [story.headline(view), *told, f"Runs: {', '.join(runs) or 'none'}.", *absent[:6]]
+    left_out = [sentence] if (sentence := story.left_out(view)) else []
+    return [*story.headlines(view), *left_out, *told, f"Runs: {', '.join(runs) or 'none'}.", *absent[:6]]
 
 
 def _next_step(view: View) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.analysis.device_leads import DeviceLead, device_leads
 from bench.analysis.steadiness import UNSTEADY
 from bench.analysis.tables import Tables
 from bench.analysis.verdict import Verdict, reaches_reliably
@@ -110,6 +111,11 @@ class View:
     def unsteady(self) -> frozenset[str]:
         """Ids of the cells that must be marked: a run of theirs slows down or has no steady state."""
         return frozenset(self.cells.loc[self.cells["unsteady"], "cell_id"].astype(str))
+
+    @cached_property
+    def device_leads(self) -> tuple[DeviceLead, ...]:
+        """The best device against the others, for every workload and question; empty where one device was measured."""
+        return device_leads(self.verdict, self.tables.cells, self.tables.runs)
 
     @cached_property
     def pay_offs(self) -> dict[tuple[str, str], dict[str, dict[str, Any]]]:
