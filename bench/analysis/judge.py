@@ -154,10 +154,13 @@ def detectable_loss(error: FloatArray, degrees: FloatArray, *, margin: float, al
     """From which size on losses would be found with probability ``POWER``, at spreads like these.
 
     A loss of x is a ratio of 1 / (1 + x), and is found where the test behind ``p_below`` gives ``alpha`` or less: where
-    the mean lies t(1 - alpha) errors or more below the margin. That is as likely as ``POWER`` where the truth lies
-    t(POWER) errors deeper, by the approximation of ``rounds_to_settle``:
+    the mean lies t = t(1 - alpha) of its errors or more below the margin. How far below it the truth has to lie:
 
-        log(1 + loss) = log(1 + margin) + (t(1 - alpha) + t(POWER)) error
+        log(1 + loss) = log(1 + margin) + (t + u) error,  u = z(POWER) sqrt(1 + t^2 / (2 d)) / (1 - 1 / (4 d))
+
+    With d degrees of freedom an error is itself known to one part in sqrt(2 d) only, and comes out too small by one in
+    4 d on average: u is z(POWER) for both (the noncentral t as Abramowitz and Stegun 26.7.10 have it). The plainer
+    t(POWER) in its place promises too much where t is large: of 20 cells in 5 runs each, 73 % is found instead of 80 %.
 
     Args:
         error: standard errors of the logarithms of ratios, shape (ratios,), float64.
@@ -169,9 +172,10 @@ def detectable_loss(error: FloatArray, degrees: FloatArray, *, margin: float, al
     Returns:
         The losses as the margin is given, ``margin`` at the least, infinite where no number is large enough.
     """
-    deeper = (stats.t.isf(alpha, degrees) + stats.t.ppf(POWER, degrees)) * error
+    t = stats.t.isf(alpha, degrees)
+    deeper = stats.norm.ppf(POWER) * np.sqrt(1 + t**2 / (2 * degrees)) / (1 - 1 / (4 * degrees))
     with np.errstate(over="ignore"):
-        losses: FloatArray = np.expm1(np.log1p(margin) + deeper)
+        losses: FloatArray = np.expm1(np.log1p(margin) + (t + deeper) * error)
     return losses
 
 

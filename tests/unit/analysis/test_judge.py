@@ -220,8 +220,10 @@ def loss(error: float, degrees: float, *, margin: float = TIE_MARGIN, alpha: flo
 
 
 def test_the_loss_that_would_be_found_pinned_by_hand() -> None:
-    # t(0.95, 9) = 1.833 and t(0.8, 9) = 0.883: 2.716 errors of 1 % beyond 5 %.
-    assert loss(0.01, 9.0) == pytest.approx(1.05 * math.exp(0.02716) - 1, abs=1e-5)
+    # t(0.95, 9) = 1.8331 and z(0.8) = 0.8416; 1.8331 + 0.8416 sqrt(1 + 3.3603 / 18) 36 / 35 = 2.776 errors of 1 %.
+    assert loss(0.01, 9.0) == pytest.approx(1.05 * math.exp(0.02776) - 1, abs=1e-5)
+    # An error that is known takes no more than the two quantiles: 1.645 + 0.842.
+    assert loss(0.01, 1e6) == pytest.approx(1.05 * math.exp(0.02486) - 1, abs=1e-5)
     assert loss(0.0, 9.0) == pytest.approx(TIE_MARGIN)
     assert loss(1e6, 1.0) == math.inf
 
