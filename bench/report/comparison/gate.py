@@ -106,7 +106,7 @@ def _with_few_runs(view: CompareView, side: Side) -> Iterator[tuple[int, str]]:
     few = few[few["verdict"].isna()]
     if few.empty:
         return
-    failed = side.runs.loc[side.runs["status"].isin([status for status in Status if status.failed]), "cell_id"]
+    failed = side.runs.loc[side.runs["status"].isin([status.value for status in Status if status.failed]), "cell_id"]
     n_failed = int(few["cell_id"].isin(set(failed)).sum())
     some = "" if n_failed == len(few) else f"in {n_failed} of them "
     because = f" ({some}runs failed in {side.letter})" if n_failed else ""
