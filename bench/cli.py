@@ -14,7 +14,6 @@ from bench.store.claim import LATEST
 from bench.store.layout import SweepFolder
 
 INTERRUPTED = 130
-REGRESSION = 3
 DEFAULT_FOLDER = f"results/{LATEST}"
 
 _OVERRIDES_HELP = """\
@@ -56,7 +55,9 @@ examples:
   bench report {DEFAULT_FOLDER}"""
 
 _COMPARE_EXAMPLES = """\
-The first sweep is the baseline. Exit code 3 with --fail-on-regression: a regression beyond the margin is proven.
+The first sweep is the baseline. Exit codes with --fail-on-regression: 3 where a regression beyond the margin is proven,
+or a cell that the baseline measured fails in every run; 2 where no cell of a sweep could be judged, which takes 5 runs
+on either side; else 0, and the size of loss that would have been found is printed.
 
 examples:
   bench compare results/old results/new
@@ -218,6 +219,7 @@ def _report(parsed: argparse.Namespace, rest: list[str]) -> int:
 
 def _compare(parsed: argparse.Namespace, rest: list[str]) -> int:
     _nothing_else(rest)
+    from bench.report.comparison import gate
     from bench.report.comparison.build import build_comparison
     from bench.report.comparison.terminal import print_comparison
     from bench.sweep.show import make_console
@@ -229,7 +231,10 @@ def _compare(parsed: argparse.Namespace, rest: list[str]) -> int:
         regression_margin=None if wanted is None else regression_margin(wanted),
     )
     print_comparison(view, folder, make_console())
-    return REGRESSION if view.asked and len(view.regressions) else 0
+    code = gate.exit_code(view)
+    if code == UsageError.exit_code:
+        raise gate.unanswered(view)
+    return code
 
 
 def regression_margin(text: str) -> float:

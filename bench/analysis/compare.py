@@ -56,6 +56,7 @@ def compare(
     margin: float = TIE_MARGIN,
     alpha: float = ALPHA,
     chosen: bool = False,
+    loss_margin: float = TIE_MARGIN,
 ) -> Comparisons:
     """Compares pairs of cells round by round, as one family.
 
@@ -67,9 +68,12 @@ def compare(
         margin: see ``judge``.
         alpha: see ``judge``.
         chosen: see ``judge``.
+        loss_margin: see ``judge``.
     """
     differences = _logarithms(values, numerators) - _logarithms(values, denominators)
-    return judge(*trimmed_mean_and_error(differences), margin=margin, alpha=alpha, chosen=chosen)
+    return judge(
+        *trimmed_mean_and_error(differences), margin=margin, alpha=alpha, chosen=chosen, loss_margin=loss_margin
+    )
 
 
 def compare_independent(
@@ -80,6 +84,7 @@ def compare_independent(
     *,
     margin: float = TIE_MARGIN,
     alpha: float = ALPHA,
+    loss_margin: float = TIE_MARGIN,
 ) -> Comparisons:
     """Compares cells of two sweeps, which share no rounds, as one family.
 
@@ -90,6 +95,7 @@ def compare_independent(
         denominators: cell ids of theirs, one for each numerator.
         margin: see ``judge``.
         alpha: see ``judge``.
+        loss_margin: see ``judge``.
     """
     mean, error, degrees, n = trimmed_mean_and_error(_logarithms(ours, numerators))
     mean_below, error_below, degrees_below, n_below = trimmed_mean_and_error(_logarithms(theirs, denominators))
@@ -100,6 +106,7 @@ def compare_independent(
         np.minimum(n, n_below),
         margin=margin,
         alpha=alpha,
+        loss_margin=loss_margin,
     )
 
 

@@ -7,5 +7,6 @@ part of it, for those are what is compared. Everything else is set apart with it
 Two sweeps share no rounds, so their runs are two samples: Welch's t on logarithms (``bench.analysis.compare``), Holm's
 correction over the cells of one sweep against the baseline. A regression is more than "slower": the ratio is tested
 against 1 / (1 + margin) instead of against 1 (``judging``). What no test inside the sweeps can see is how much a
-machine differs from itself between two days; the margin has to cover that.
+machine differs from itself between two days; the margin has to cover that. Worse than any slowdown is a cell that the
+baseline measured and whose runs have all failed since: no ratio shows it, ``Apart.ended`` does.
 """

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench.analysis.tables import build_tables
 from bench.cell import Cell, flattened
-from bench.records import SweepRecord
+from bench.records import SKIPPED_AFTER_OOM, Status, SweepRecord
 from bench.store.layout import SweepFolder
 from bench.store.reader import read_cell, read_sweep
 
@@ -23,6 +23,7 @@ NOT_MEASURED = "not measured in {letter}"
 TIMED_OTHERWISE = "timed otherwise"
 
 _MOST_DIFFERENCES = 3
+_SKIPPED = "skipped after oom"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,8 @@ class Apart:
         of: letter of that sweep.
         kind: the short reason, shared by many.
         detail: what exactly differs; empty where the kind says it all.
+        ended: how all its runs in the other sweep ended, where the baseline measured it and every one of them failed
+            (``oom``, ``crashed, timeout``); None of any other cell.
     """
 
     cell: Cell
@@ -65,6 +68,7 @@ class Apart:
     of: str
     kind: str
     detail: str = ""
+    ended: str | None = None
 
 
 def read_side(letter: str, folder: SweepFolder) -> Side:
@@ -93,7 +97,14 @@ def align(base: Side, other: Side) -> tuple[list[str], list[Apart]]:
     shared = [id_ for id_ in base.plans if id_ in other.plans]
     reasons = {id_: _why_not_measured_alike(base, other, id_) for id_ in shared}
     unmeasured = [
-        Apart(cell=base.plans[id_], cell_id=id_, of=base.letter, kind=why[0], detail=why[1])
+        Apart(
+            cell=base.plans[id_],
+            cell_id=id_,
+            of=base.letter,
+            kind=why[0],
+            detail=why[1],
+            ended=_how_all_failed(base, other, id_),
+        )
         for id_, why in reasons.items()
         if why
     ]
@@ -111,6 +122,22 @@ def _why_not_measured_alike(base: Side, other: Side, id_: str) -> tuple[str, str
     if phases[0] != phases[1]:
         return TIMED_OTHERWISE, f"{phases[0]} epochs in {base.letter}, {phases[1]} epochs in {other.letter}"
     return None
+
+
+def _how_all_failed(base: Side, other: Side, id_: str) -> str | None:
+    """How the runs ended of a cell that one sweep measured and the other tried in vain, whenever it tried."""
+    if pd.isna(_row(base, id_)["samples_per_s"]):
+        return None
+    runs = other.runs[other.runs["cell_id"] == id_]
+    failures = [_failure(Status(status), reason) for status, reason in zip(runs["status"], runs["reason"], strict=True)]
+    return None if None in failures else ", ".join(sorted({str(word) for word in failures})) or None
+
+
+def _failure(status: Status, reason: Any) -> str | None:
+    """How a run failed. One spared because a smaller batch size ran out of memory has failed with that."""
+    if status is Status.UNAVAILABLE and str(reason).startswith(SKIPPED_AFTER_OOM):
+        return _SKIPPED
+    return status.value if status.failed else None
 
 
 def _row(side: Side, id_: str) -> pd.Series[Any]:

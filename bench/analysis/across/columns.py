@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench.analysis.columns import Column
+from bench.analysis.judge import POWER, TIE_MARGIN
 
 _WHICH = (
     Column("sweep", "str", "", "letter of the sweep that is compared with A"),
@@ -37,11 +38,12 @@ CELLS_ACROSS = (
     Column("low", "float64", "", "lower end of its 95 % interval, this ratio alone"),
     Column("high", "float64", "", "upper end of its 95 % interval, this ratio alone"),
     Column("p_holm", "float64", "", "p-value of the ratio being 1, corrected over the cells of this sweep"),
-    Column("verdict", "str", "", "faster, slower, tie (within the margin) or inconclusive; null without an interval"),
+    Column("verdict", "str", "", f"faster, slower, tie (within {TIE_MARGIN:.0%}), inconclusive; null without interval"),
     Column("more_runs", "float64", "", "how many more runs would settle an inconclusive one"),
-    Column("margin", "float64", "", "margin of ties and regressions"),
+    Column("margin", "float64", "", "margin of regressions, as asked for; ties have their own"),
     Column("p_regression_holm", "float64", "", "p-value of the ratio being 1 / (1 + margin) or more, corrected too"),
     Column("regression", "bool", "", "slower than A by more than the margin, proven"),
+    Column("detectable_loss", "float64", "", f"loss x, to 1 / (1 + x) of A, that is found with probability {POWER:g}"),
     Column("reason", "str", "", "why there is no interval and no verdict"),
     Column("time_to_target_s_base", "float64", "s", "median over runs in A"),
     Column("time_to_target_s", "float64", "s", "median over runs in the other sweep"),
@@ -87,4 +89,5 @@ APART = (
     Column("batch_size", "int64", "samples", "rows per step"),
     Column("kind", "str", "", "why it is not compared"),
     Column("detail", "str", "", "what exactly differs"),
+    Column("ended", "str", "", "how all its runs in the other sweep failed, where A measured it; null elsewhere"),
 )

@@ -1,7 +1,8 @@
 """Ratios of two sweeps' cells, judged as one family: faster, slower, tie or not known, and regressions proven.
 
 A regression beyond the margin is proven where the ratio's one-sided Holm-corrected interval lies below 1 / (1 + margin)
-as a whole: the hypothesis tested is that the ratio is that or more.
+as a whole: the hypothesis tested is that the ratio is that or more. The margin is whatever somebody asks for. Verdicts
+know nothing of it: a tie lies within ``TIE_MARGIN`` of 1, here as in the report of one sweep.
 """
 
 from __future__ import annotations
@@ -11,12 +12,18 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from bench.analysis.compare import ALPHA, Comparisons, compare, compare_independent, holm
+from bench.analysis.compare import ALPHA, TIE_MARGIN, Comparisons, compare, compare_independent, holm
 from bench.analysis.intervals import MIN_RUNS
+from bench.analysis.judge import detectable_loss
 
 
 def judged(
-    ours: pd.DataFrame, theirs: pd.DataFrame, ids: Sequence[str], *, margin: float, same_runs: bool = False
+    ours: pd.DataFrame,
+    theirs: pd.DataFrame,
+    ids: Sequence[str],
+    *,
+    margin: float = TIE_MARGIN,
+    same_runs: bool = False,
 ) -> pd.DataFrame:
     """Our cells over theirs, one row for each id.
 
@@ -24,7 +31,7 @@ def judged(
         ours: one row per cell, one column per round, more being better; NaN where not measured.
         theirs: the same of the baseline.
         ids: the cells to compare, all of them one family.
-        margin: of ties and of regressions, as a fraction.
+        margin: of regressions, as a fraction.
         same_runs: whether both are one sweep: its runs are no two samples, and are compared run by run.
     """
     ours, theirs = ours.reindex(list(ids)), theirs.reindex(list(ids))
@@ -44,6 +51,7 @@ def _family(ours: pd.DataFrame, theirs: pd.DataFrame, ids: list[str], margin: fl
     columns = {
         "ratio": seen.ratio, "low": seen.low, "high": seen.high, "p_holm": seen.p_holm, "verdict": seen.verdict,
         "more_runs": seen.more_rounds, "p_regression_holm": p, "regression": (p <= ALPHA).tolist(),
+        "detectable_loss": detectable_loss(seen.error, seen.degrees, margin=margin, alpha=ALPHA / max(len(ids), 1)),
     }  # fmt: skip
     return pd.DataFrame({name: pd.Series(values, index=ids) for name, values in columns.items()})
 
@@ -52,10 +60,10 @@ def _compared(
     ours: pd.DataFrame, theirs: pd.DataFrame, ids: Sequence[str], margin: float, same_runs: bool
 ) -> Comparisons:
     if not same_runs:
-        return compare_independent(ours, theirs, ids, ids, margin=margin)
+        return compare_independent(ours, theirs, ids, ids, loss_margin=margin)
     mine, base = [f"ours {id_}" for id_ in ids], [f"theirs {id_}" for id_ in ids]
     both = pd.concat([ours.loc[list(ids)].set_axis(mine), theirs.loc[list(ids)].set_axis(base)])
-    return compare(both, mine, base, margin=margin)
+    return compare(both, mine, base, loss_margin=margin)
 
 
 def _why_no_verdict(n_base: int, n: int) -> str | None:

@@ -47,7 +47,7 @@ class Across:
 
     Attributes:
         sides: the sweeps, the baseline first.
-        margin: of ties and of regressions, as a fraction.
+        margin: of regressions, as a fraction.
         cells: one row per cell measured alike in the baseline and in another sweep.
         knees: one row per curve and other sweep.
         apart: one row per cell and other sweep that could not be compared.
@@ -73,7 +73,12 @@ class Across:
 
 
 def compare_sides(sides: Sequence[Side], *, margin: float = TIE_MARGIN) -> Across:
-    """Compares every sweep with the first."""
+    """Compares every sweep with the first.
+
+    Args:
+        sides: the sweeps, the baseline first.
+        margin: of regressions, as a fraction; what is a tie does not depend on it.
+    """
     base, others = sides[0], sides[1:]
     aligned = {other.letter: align(base, other) for other in others}
     cells = [_cells(base, other, aligned[other.letter][0], margin) for other in others]
@@ -84,7 +89,7 @@ def compare_sides(sides: Sequence[Side], *, margin: float = TIE_MARGIN) -> Acros
         cells=table,
         knees=knees_table(table, sides),
         apart=_apart_table(others, {letter: apart for letter, (_, apart) in aligned.items()}),
-        best={other.letter: _best(base, other, ids, margin) for other in others if (ids := aligned[other.letter][0])},
+        best={other.letter: _best(base, other, ids) for other in others if (ids := aligned[other.letter][0])},
     )
 
 
@@ -107,19 +112,19 @@ def _cells(base: Side, other: Side, ids: Sequence[str], margin: float) -> pd.Dat
             side[f"samples_per_s{end}"] for side in (theirs, ours)
         )
     table["rss_reason"] = [_why_no_rss(b, o) for (_, b), (_, o) in zip(theirs.iterrows(), ours.iterrows(), strict=True)]
-    return table.join(_times(base, other, theirs, ours, margin)).reset_index()
+    return table.join(_times(base, other, theirs, ours)).reset_index()
 
 
 def _values(base: Side, other: Side, quantity: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     return by_round(other.runs, quantity), by_round(base.runs, quantity)
 
 
-def _times(base: Side, other: Side, theirs: pd.DataFrame, ours: pd.DataFrame, margin: float) -> pd.DataFrame:
+def _times(base: Side, other: Side, theirs: pd.DataFrame, ours: pd.DataFrame) -> pd.DataFrame:
     """Times to the target: a family of their own, of the cells in which every run of both sweeps reached one target."""
     reasons = [_why_no_times(b, o) for (_, b), (_, o) in zip(theirs.iterrows(), ours.iterrows(), strict=True)]
     ids = [str(id_) for id_, reason in zip(theirs.index, reasons, strict=True) if reason is None]
     ours_s, theirs_s = _values(base, other, "time_to_target_s")
-    seen = judged(1 / ours_s, 1 / theirs_s, ids, margin=margin, same_runs=is_copy(base, other)).reindex(theirs.index)
+    seen = judged(1 / ours_s, 1 / theirs_s, ids, same_runs=is_copy(base, other)).reindex(theirs.index)
     table = seen[["ratio", "low", "high", "verdict"]].add_prefix("time_to_target_")
     table["time_to_target_reason"] = (
         seen["reason"].astype(object).fillna(pd.Series(reasons, theirs.index, dtype=object))
@@ -145,14 +150,14 @@ def _why_no_rss(theirs: pd.Series[Any], ours: pd.Series[Any]) -> str | None:
     return None if ways[0] == ways[1] else f"{ways[0]} and {ways[1]}: such processes cannot be compared"
 
 
-def _best(base: Side, other: Side, ids: Sequence[str], margin: float) -> Best:
+def _best(base: Side, other: Side, ids: Sequence[str]) -> Best:
     theirs, ours = (side.cells.set_index("cell_id").loc[list(ids)] for side in (base, other))
     setting = theirs["setting"] == theirs["setting"].mode().iloc[0]
     at_base, at = (str(cells.loc[setting, "samples_per_s"].astype("float64").idxmax()) for cells in (theirs, ours))
     ours_s, theirs_s = _values(base, other, "samples_per_s")
     # Two cells under one name, because a ratio is taken of rows of one name.
     pair = [values.loc[[id_]].set_axis(["best"]) for values, id_ in ((ours_s, at), (theirs_s, at_base))]
-    seen = judged(pair[0], pair[1], ["best"], margin=margin, same_runs=is_copy(base, other)).iloc[0]
+    seen = judged(pair[0], pair[1], ["best"], same_runs=is_copy(base, other)).iloc[0]
     low, high = (None if pd.isna(seen[end]) else float(seen[end]) for end in ("low", "high"))
     verdict = seen["verdict"] if isinstance(seen["verdict"], str) else None
     return Best(cell_id_base=at_base, cell_id=at, ratio=float(seen["ratio"]), low=low, high=high, verdict=verdict)
@@ -164,6 +169,7 @@ def _apart_table(others: Sequence[Side], apart: Mapping[str, Sequence[Apart]]) -
             "sweep": other.letter, "sweep_name": other.sweep.name, "of": item.of, "cell_id": item.cell_id,
             "framework": item.cell.framework, "backend": item.cell.backend, "loop": item.cell.loop,
             "device": item.cell.device, "batch_size": item.cell.batch_size, "kind": item.kind, "detail": item.detail,
+            "ended": item.ended,
         }
         for other in others
         for item in apart[other.letter]

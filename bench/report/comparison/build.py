@@ -37,19 +37,21 @@ def build_comparison(
     Args:
         sweeps: the baseline, and one or more others.
         output: where to; None is a folder beside the baseline.
-        regression_margin: the margin of a regression that decides on the exit code; None asks for no such decision.
+        regression_margin: the margin of a regression that decides on the exit code, see ``gate``; None asks for no such
+            decision, and regressions are told from the margin of ties on.
 
     Raises:
-        UsageError: a folder holds no sweep or one of a newer version, nothing can be compared, or the output lies
-            inside a sweep.
+        UsageError: a folder holds no sweep or one of a newer version, nothing can be compared (nor, where a decision
+            is asked for, is known to run no longer), or the output lies inside a sweep.
         StorageError: a plan is damaged, or a folder cannot be read or written.
     """
     _refuse_number(len(sweeps))
     folder = comparison_folder(sweeps, output)
     sides = [read_side(letter, sweep) for letter, sweep in zip(_LETTERS, sweeps, strict=False)]
     across = compare_sides(sides, margin=TIE_MARGIN if regression_margin is None else regression_margin)
-    _refuse_nothing(across)
-    view = view_of(across, asked=regression_margin is not None)
+    asked = regression_margin is not None
+    _refuse_nothing(across, asked=asked)
+    view = view_of(across, asked=asked)
     _write_tables(across, folder)
     page = page_of(view, _exhibit(view, folder))
     write_bytes(folder.html, filled("compare.html.j2", page).encode())
@@ -66,8 +68,8 @@ def _refuse_number(number: int) -> None:
         )
 
 
-def _refuse_nothing(across: Across) -> None:
-    if len(across.cells):
+def _refuse_nothing(across: Across, *, asked: bool) -> None:
+    if len(across.cells) or (asked and across.apart["ended"].notna().any()):
         return
     apart = once(across.apart, across.base.letter)
     counts = Counter(zip(apart["kind"], apart["detail"], strict=True))
@@ -84,8 +86,12 @@ def _refuse_nothing(across: Across) -> None:
 
 
 def _exhibit(view: CompareView, folder: ComparisonFolder) -> Exhibit:
+    title, finding = figure.title(view), story.finding(view)
+    if view.cells.empty:
+        for suffix in ("svg", "png"):
+            (folder.figures / f"{figure.NAME}.{suffix}").unlink(missing_ok=True)
+        return Exhibit(figure.NAME, title, finding=finding, absence=finding)
     with drawing():
-        title, finding = figure.title(view), story.finding(view)
         picture = written(folder.figures, figure.draw(view), name=figure.NAME, title=title, finding=finding)
     return Exhibit(figure.NAME, title, picture, finding)
 

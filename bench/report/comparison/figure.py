@@ -12,6 +12,7 @@ from matplotlib.figure import SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
+from bench.analysis.compare import TIE_MARGIN
 from bench.report import format as fmt
 from bench.report import style
 from bench.report.comparison.view import CompareView
@@ -42,10 +43,10 @@ def draw(view: CompareView) -> SubFigure:
     facets = view.facets()[:_MOST_FACETS]
     columns = min(2, len(facets))
     figure = figure_with_title(title(view), _subtitle(view), height=0.4 + _PANEL_IN * math.ceil(len(facets) / columns))
-    limits = _limits(pd.concat([panel.cells for _, panel in facets]), view.across.margin)
+    limits = _limits(pd.concat([panel.cells for _, panel in facets]))
     families = sorted({family for _, panel in facets for family, _ in panel.families()})
     for axes, (letter, panel) in zip(axes_grid(figure, len(facets), columns=columns), facets, strict=True):
-        _draw_panel(axes, panel, families, view.across.margin, limits)
+        _draw_panel(axes, panel, families, limits)
         axes.set_title(f"{view.name(letter)} · {panel.label}", loc="left")
         batch_axis(axes, panel, width_in=6.0 / columns)
         axes.set_ylabel("ratio of samples/s, above 1 is faster" if axes.get_subplotspec().is_first_col() else "")  # type: ignore[union-attr]
@@ -53,11 +54,9 @@ def draw(view: CompareView) -> SubFigure:
     return figure
 
 
-def _draw_panel(
-    axes: Axes, panel: Panel, families: Sequence[Family], margin: float, limits: tuple[float, float]
-) -> None:
+def _draw_panel(axes: Axes, panel: Panel, families: Sequence[Family], limits: tuple[float, float]) -> None:
     axes.set_yscale("log")
-    axes.axhspan(1 / (1 + margin), 1 + margin, color=style.GRID, alpha=0.6, linewidth=0, zorder=0)
+    axes.axhspan(1 / (1 + TIE_MARGIN), 1 + TIE_MARGIN, color=style.GRID, alpha=0.6, linewidth=0, zorder=0)
     axes.axhline(1.0, color=style.INK, linewidth=1.1, zorder=1)
     for family, cells in panel.families():
         _draw_family(axes, family, cells, _shift(families.index(family), len(families)))
@@ -90,9 +89,9 @@ def _shift(place: int, number: int) -> float:
     return float(2 ** (_DODGE * (place - (number - 1) / 2) / max(number, 1)))
 
 
-def _limits(cells: pd.DataFrame, margin: float) -> tuple[float, float]:
+def _limits(cells: pd.DataFrame) -> tuple[float, float]:
     ends = np.concatenate([floats(cells[name]).to_numpy() for name in ("ratio", "low", "high")])
-    least, most = min(np.nanmin(ends), 1 / (1 + margin)), max(np.nanmax(ends), 1 + margin)
+    least, most = min(np.nanmin(ends), 1 / (1 + TIE_MARGIN)), max(np.nanmax(ends), 1 + TIE_MARGIN)
     pad = max(_LEAST_SPAN / (most / least), (most / least) ** 0.12, 1.02)
     return float(least / pad), float(most * pad)
 
@@ -118,12 +117,11 @@ def _subtitle(view: CompareView) -> str:
 
 
 def _notes(view: CompareView) -> list[Line2D]:
-    margin = view.margin
     dot = {"marker": "o", "markersize": 5.5, "linestyle": ""}
     notes = [
         note_handle("filled: faster or slower", **dot),
         note_handle("hollow: tie or not certain", **dot, markerfacecolor=style.CARD),
-        note_handle(f"band: equal within {margin}", color=style.GRID, linewidth=7),
+        note_handle(f"band: equal within {view.tie_margin}", color=style.GRID, linewidth=7),
     ]
     ring = {"marker": "o", "markersize": 10, "linestyle": "", "markerfacecolor": "none", "color": style.INK}
-    return [*notes, *([note_handle(f"ring: regression > {margin}", **ring)] if len(view.regressions) else [])]
+    return [*notes, *([note_handle(f"ring: regression beyond {view.margin}", **ring)] if len(view.regressions) else [])]

@@ -11,10 +11,10 @@ import pandas as pd
 
 from bench.analysis.across.align import NEITHER_MEASURED, Side
 from bench.analysis.across.knee import DOWN, KNEE_SHARE, MIN_SIZES, NO, UP
-from bench.analysis.compare import FASTER, INCONCLUSIVE, SLOWER, TIE
+from bench.analysis.compare import FASTER, INCONCLUSIVE, POWER, SLOWER, TIE, TIE_MARGIN
 from bench.analysis.intervals import CONFIDENCE, MIN_RUNS
 from bench.report import format as fmt
-from bench.report.comparison import story
+from bench.report.comparison import gate, story
 from bench.report.comparison.noise import noise_sentences
 from bench.report.comparison.view import CompareView, once, size_label
 from bench.report.figures.base import DataTable
@@ -70,10 +70,10 @@ class ComparisonPage:
 
     title: str
     headlines: Sequence[tuple[str, str]]
-    regression: str
-    has_regression: bool
-    asked: bool
-    losses: Sequence[str]
+    answer: str
+    is_lost: bool
+    beside: Sequence[str]
+    exit_code: int | None
     sweeps: Sequence[SweepLine]
     counts: Sequence[Count]
     differences: Sequence[tuple[str, Sequence[str]]]
@@ -84,6 +84,8 @@ class ComparisonPage:
     knees: DataTable
     apart: Sequence[Group]
     margin: str
+    tie_margin: str
+    power: str
     confidence: str
     min_runs: int
     min_sizes: int
@@ -98,13 +100,14 @@ def page_of(view: CompareView, exhibit: Exhibit) -> ComparisonPage:
     """The page of a comparison."""
     across = view.across
     differences, alike = _differences(across.sides)
+    answer, *beside = gate.sentences(view)
     return ComparisonPage(
         title=" against ".join([fmt.listed([view.name(s.letter) for s in across.others]), view.name("A")]),
         headlines=[(story.headline(view, s.letter), story.details(view, s.letter)) for s in across.others],
-        regression=story.regression(view),
-        has_regression=len(view.regressions) > 0,
-        asked=view.asked,
-        losses=story.losses(view),
+        answer=answer,
+        is_lost=gate.is_lost(view),
+        beside=beside,
+        exit_code=gate.exit_code(view) if view.asked else None,
         sweeps=[_sweep_line(side) for side in across.sides],
         counts=[_count(view, side.letter) for side in across.others],
         differences=differences,
@@ -115,6 +118,8 @@ def page_of(view: CompareView, exhibit: Exhibit) -> ComparisonPage:
         knees=_knee_table(view),
         apart=_groups(view),
         margin=view.margin,
+        tie_margin=view.tie_margin,
+        power=fmt.percent(POWER),
         confidence=fmt.percent(CONFIDENCE),
         min_runs=MIN_RUNS,
         min_sizes=MIN_SIZES,
@@ -221,9 +226,12 @@ def _rate(row: pd.Series[Any], name: str) -> str:
 
 
 def verdict_text(row: pd.Series[Any]) -> str:
-    """``slower, regression``, ``inconclusive (12 more runs)``, ``4 and 4 runs``."""
+    """``slower, regression``, ``inconclusive (about 12 more runs)``, ``4 and 4 runs``."""
     if not isinstance(row["verdict"], str):
         return f"{fmt.count(row['n_base'])} and {fmt.count(row['n'])} runs"
+    if row["regression"] and row["verdict"] == TIE:
+        ties, asked = (fmt.percent_asked(margin) for margin in (TIE_MARGIN, row["margin"]))
+        return f"tie within {ties}, regression beyond {asked}"
     if row["regression"]:
         return f"{_VERDICTS[row['verdict']]}, regression"
     if row["verdict"] == INCONCLUSIVE and not fmt.is_missing(row["more_runs"]):
@@ -238,6 +246,7 @@ def _speed_table(view: CompareView, cells: pd.DataFrame, most: int) -> DataTable
 def _whole_table(view: CompareView) -> DataTable:
     base, other = view.across.base.letter, _other(view)
     secondary = {
+        "would show a loss of": _detectable,
         "sooner to target": _sooner,
         f"{base}: memory": lambda row: fmt.memory(row["rss_over_baseline_bytes_base"]),
         f"{other}: memory": lambda row: fmt.memory(row["rss_over_baseline_bytes"]),
@@ -246,6 +255,11 @@ def _whole_table(view: CompareView) -> DataTable:
     }
     ordered = view.cells.sort_values(["sweep", "panel", "family", "batch_size", "cell_id"])
     return _table(view, ordered, _speed_columns(view) | secondary, _MOST_ROWS)
+
+
+def _detectable(row: pd.Series[Any]) -> str:
+    loss = row["detectable_loss"]
+    return fmt.MISSING if fmt.is_missing(loss) else fmt.percent_at_most(loss)
 
 
 def _sooner(row: pd.Series[Any]) -> str:

@@ -1,4 +1,4 @@
-"""The sentences of a comparison: who is faster by how much, what got slower, where the knee moved."""
+"""The sentences of a comparison: who is faster by how much, how many cells got slower, where the knee moved."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.analysis.across.tables import Best, is_copy
 from bench.analysis.compare import FASTER, INCONCLUSIVE, SLOWER, TIE
 from bench.analysis.intervals import MIN_RUNS
 from bench.report import format as fmt
-from bench.report.comparison.view import CompareView, cell_label
+from bench.report.comparison.view import CompareView, cell_label, cell_name, setting_label
 from bench.report.figures.base import row_of_least, row_of_most
 from bench.report.view import device_label, family_of
 
@@ -21,9 +21,8 @@ _MOST_NAMED = 3
 def headline(view: CompareView, letter: str) -> str:
     """What a sweep is against the baseline: at its best, how many cells lost and won, and which knee moved."""
     cells = view.of(letter)
-    if cells.empty:
-        return f"Nothing of {view.name(letter)} can be compared with {view.name(view.across.base.letter)}."
-    parts = [_best(view, letter), _won_and_lost(cells), _moved_knees(view, letter)]
+    best = _best(view, letter) if len(cells) else _nothing(view, letter)
+    parts = [best, _won_and_lost(cells), _no_longer_run(view, letter), _moved_knees(view, letter)]
     return f"{'; '.join(part for part in parts if part)}."
 
 
@@ -34,62 +33,17 @@ def details(view: CompareView, letter: str) -> str:
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def regression(view: CompareView) -> str:
-    """Whether a regression beyond the margin is proven, in which cells, and where none could be."""
-    judged = view.cells["verdict"].notna()
-    margin, unjudged = view.margin, int((~judged).sum())
-    silent = (
-        f" {_cells(unjudged)} fewer than {MIN_RUNS} runs in one of the sweeps: there none can be proven."
-        if unjudged
-        else ""
-    )
-    found = view.regressions
-    if found.empty:
-        return f"No regression beyond {margin} is proven in {fmt.plural(int(judged.sum()), 'cell')}.{silent}"
-    named = [f"{_whose(view, row)}{cell_label(row)}, {_ratio(row)}" for _, row in found.head(_MOST_NAMED).iterrows()]
-    more = len(found) - len(named)
-    return (
-        f"A regression beyond {margin} is proven in {len(found)} of {fmt.plural(int(judged.sum()), 'cell')}: "
-        f"{'; '.join(named)}{f'; and {more} more' if more > 0 else ''}.{silent}"
-    )
-
-
-def losses(view: CompareView) -> list[str]:
-    """Cells that the baseline measured and another sweep did not: worse than any slowdown, and no ratio shows it."""
-    apart = view.across.apart
-    lost = [(side, int((apart["kind"] == f"not measured in {side.letter}").sum())) for side in view.across.others]
-    return [
-        f"{fmt.plural(n, 'cell')} measured in {view.across.base.letter} could not be measured in "
-        f"{view.name(side.letter)}; see what could not be compared."
-        for side, n in lost
-        if n
-    ]
-
-
 def finding(view: CompareView) -> str:
     """The sentence under the figure."""
+    if view.cells.empty:
+        return "No cell was measured in both."
     most, least = row_of_most(view.cells, "ratio"), row_of_least(view.cells, "ratio")
     if len(view.cells) == 1:
         return f"One cell is in both: {cell_label(most)}, {_ratio(most)}."
     return (
-        f"The most was gained by {_whose(view, most)}{cell_label(most)}: {_ratio(most)}; "
-        f"the least by {_whose(view, least)}{cell_label(least)}: {_ratio(least)}."
+        f"The most was gained by {cell_name(most, view.letter(most))}: {_ratio(most)}; "
+        f"the least by {cell_name(least, view.letter(least))}: {_ratio(least)}."
     )
-
-
-def _cells(number: int) -> str:
-    return f"{fmt.plural(number, 'cell')} {'has' if number == 1 else 'have'}"
-
-
-def _whose(view: CompareView, row: pd.Series[Any]) -> str:
-    """What tells a cell from its likes: the sweep and the setting, where there are several."""
-    parts = [*([str(row["sweep"])] if view.several else []), *([setting] if (setting := _setting(row)) else [])]
-    return f"{', '.join(parts)}: " if parts else ""
-
-
-def _setting(row: pd.Series[Any]) -> str:
-    """What the sweep varies beyond loop, device and batch size: ``lr=0.1``."""
-    return str(row["panel"]).partition(" · ")[2]
 
 
 def _ratio(row: pd.Series[Any]) -> str:
@@ -101,8 +55,17 @@ def _copy(view: CompareView, letter: str) -> str:
     return f"{view.name(letter)} is the same sweep as A, run by run." if is_copy(view.across.base, other) else ""
 
 
+def _nothing(view: CompareView, letter: str) -> str:
+    return f"Nothing of {view.name(letter)} can be compared with {view.name(view.across.base.letter)}"
+
+
+def _no_longer_run(view: CompareView, letter: str) -> str:
+    number = int((view.lost["sweep"] == letter).sum())
+    return f"{fmt.plural(number, 'cell')} no longer {'runs' if number == 1 else 'run'}" if number else ""
+
+
 def _best(view: CompareView, letter: str) -> str:
-    best, margin = view.across.best[letter], view.margin
+    best, margin = view.across.best[letter], view.tie_margin
     ours, theirs = view.name(letter), view.name(view.across.base.letter)
     ratio = fmt.ratio_interval(best.ratio, best.low, best.high)
     where = _where(view, letter, best)
@@ -118,7 +81,7 @@ def _where(view: CompareView, letter: str, best: Best) -> str:
     cells = view.of(letter)
     rows = [cells[cells["cell_id"] == id_].iloc[0] for id_ in (best.cell_id, best.cell_id_base)]
     at, at_base = map(cell_label, rows)
-    setting = f" ({_setting(rows[0])})" if _setting(rows[0]) else ""
+    setting = f" ({setting_label(rows[0])})" if setting_label(rows[0]) else ""
     if at == at_base:
         return f"both at their best with {at}{setting}"
     return f"each at its best: {at} in {letter}, {at_base} in {view.across.base.letter}{setting}"
@@ -134,7 +97,7 @@ def _won_and_lost(cells: pd.DataFrame) -> str:
 
 def _counts(view: CompareView, cells: pd.DataFrame) -> str:
     """The cells that were neither won nor lost, and how far the ratios lie apart."""
-    words = {TIE: f"equal within {view.margin}", INCONCLUSIVE: INCONCLUSIVE}
+    words = {TIE: f"equal within {view.tie_margin}", INCONCLUSIVE: INCONCLUSIVE}
     numbers = {text: int((cells["verdict"] == word).sum()) for word, text in words.items()}
     numbers["without a verdict for want of runs"] = int(cells["verdict"].isna().sum())
     parts = [f"{n} {'is' if n == 1 else 'are'} {text}" for text, n in numbers.items() if n]

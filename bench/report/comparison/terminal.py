@@ -1,4 +1,4 @@
-"""A comparison on a terminal or in a log: the verdict, a line per cell, what is proven slower, where the page is."""
+"""A comparison on a terminal or in a log: a line per cell, the verdict, what was lost, where the page is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.report import format as fmt
-from bench.report.comparison import story
+from bench.report.comparison import gate, story
 from bench.report.comparison.folder import ComparisonFolder
 from bench.report.comparison.page import verdict_text
 from bench.report.comparison.view import CompareView, once, size_label
@@ -19,11 +19,12 @@ _MOST_ROWS = 60
 
 def print_comparison(view: CompareView, folder: ComparisonFolder, console: Console) -> None:
     """Prints a comparison so that it reads well without colour and in 80 columns."""
-    console.print(_cells_table(view))
+    if len(view.cells):
+        console.print(_cells_table(view))
     # Text, never markup: names and reasons are foreign and may hold square brackets.
     for side in view.across.others:
         console.print(Text(f"{story.headline(view, side.letter)} {story.details(view, side.letter)}".rstrip()))
-    for sentence in [*story.losses(view), story.regression(view), *_apart(view)]:
+    for sentence in [*gate.sentences(view), *_apart(view)]:
         console.print(Text(sentence))
     console.print(Text(f"Comparison: {folder.html}"), soft_wrap=True)
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from bench.analysis.across.align import DIFFERING, Side
 from bench.analysis.across.tables import Across
+from bench.analysis.compare import TIE_MARGIN
 from bench.report import format as fmt
 from bench.report.view import Panel, device_label, family_of, with_labels
 
@@ -24,11 +25,14 @@ class CompareView:
         across: the comparison.
         cells: its cells with ``family`` and ``panel``, as in the report of a sweep.
         asked: whether regressions were asked for, and decide on the exit code.
+        lost: the rows of ``apart`` that say how all runs ended of a cell that the baseline measured, with ``family``,
+            ``panel`` and ``n_train``.
     """
 
     across: Across
     cells: pd.DataFrame
     asked: bool
+    lost: pd.DataFrame
 
     @cached_property
     def regressions(self) -> pd.DataFrame:
@@ -43,8 +47,13 @@ class CompareView:
 
     @property
     def margin(self) -> str:
-        """``5%``."""
-        return f"{fmt.setting(100 * self.across.margin)}%"
+        """That of regressions: ``20%``."""
+        return fmt.percent_asked(self.across.margin)
+
+    @property
+    def tie_margin(self) -> str:
+        """That of ties, whatever margin of regressions was asked for: ``5%``."""
+        return fmt.percent_asked(TIE_MARGIN)
 
     @property
     def several(self) -> bool:
@@ -59,6 +68,10 @@ class CompareView:
         """``new (B)``."""
         return label(next(side for side in self.across.sides if side.letter == letter))
 
+    def letter(self, row: pd.Series[Any]) -> str:
+        """Of the sweep a cell stands in, where several are compared with the baseline; else nothing."""
+        return str(row["sweep"]) if self.several else ""
+
     def facets(self) -> list[tuple[str, Panel]]:
         """Letter and cells of everything that may share axes, the fullest first."""
         groups = [
@@ -70,12 +83,14 @@ class CompareView:
 
 def view_of(across: Across, *, asked: bool) -> CompareView:
     """The comparison with the labels that figure and pages use."""
-    shared = set(across.cells["cell_id"])
-    plans = {planned.id: planned.cell for planned in across.base.sweep.cells if planned.id in shared}
+    lost = across.apart[across.apart["ended"].notna()]
+    shown = {*across.cells["cell_id"], *lost["cell_id"]}
+    plans = {planned.id: planned.cell for planned in across.base.sweep.cells if planned.id in shown}
     base = across.base.cells
-    names = with_labels(base[base["cell_id"].isin(shared)], plans)[["cell_id", "family", "panel"]]
-    cells = across.cells.merge(names, on="cell_id", how="left", validate="many_to_one")
-    return CompareView(across, cells, asked)
+    names = with_labels(base[base["cell_id"].isin(shown)], plans)[["cell_id", "family", "panel", "n_train"]]
+    cells = across.cells.merge(names.drop(columns="n_train"), on="cell_id", how="left", validate="many_to_one")
+    lost = lost.merge(names, on="cell_id", how="left", validate="many_to_one")
+    return CompareView(across, cells, asked, lost.sort_values(["sweep", "panel", "family", "batch_size", "cell_id"]))
 
 
 def label(side: Side) -> str:
@@ -86,6 +101,17 @@ def label(side: Side) -> str:
 def once(apart: pd.DataFrame, base: str) -> pd.DataFrame:
     """What is set apart without what is told twice: where cells of both differ, the baseline's mirror the other's."""
     return apart[~((apart["of"] == base) & apart["kind"].isin(DIFFERING))]
+
+
+def cell_name(row: pd.Series[Any], sweep: str = "") -> str:
+    """A cell in words with what tells it from its likes: ``B, lr=0.1: PyTorch fused on the CPU at batch 128``."""
+    parts = [part for part in (sweep, setting_label(row)) if part]
+    return f"{', '.join(parts)}: {cell_label(row)}" if parts else cell_label(row)
+
+
+def setting_label(row: pd.Series[Any]) -> str:
+    """What the sweep varies beyond loop, device and batch size: ``lr=0.1``."""
+    return str(row["panel"]).partition(" · ")[2]
 
 
 def size_label(row: pd.Series[Any]) -> str:

@@ -25,9 +25,12 @@ from bench.analysis.across.judging import judged
 from bench.analysis.across.knee import knee
 from bench.analysis.across.tables import Across, compare_sides
 from bench.cell import Cell
+from bench.records import Status
+from bench.store.layout import SweepFolder
 from tests import synthetic
 from tests.synthetic import make_sweep
 from tests.synthetic_run import PACES
+from tests.unit.analysis.failing import fail, run_out_of_memory
 
 SMALL: dict[str, Any] = {
     "devices": ("cpu",), "loops": ("fastest",), "batch_sizes": (8, 64, "full"), "epochs": 2, "failures": False,
@@ -67,10 +70,12 @@ def test_a_planted_slowdown_is_a_regression_and_nothing_else_is(slowed: Across) 
     assert (keras["verdict"] == "tie").all()
 
 
-def test_a_slowdown_within_the_margin_is_no_regression(slowed: Across) -> None:
+def test_a_slowdown_within_the_margin_is_no_regression_and_no_tie(slowed: Across) -> None:
     wider = compare_sides(slowed.sides, margin=0.3)
     assert not wider.cells["regression"].any()
-    assert (wider.cells["verdict"] == "tie").all()
+    assert (wider.cells["margin"] == 0.3).all()
+    pd.testing.assert_series_equal(wider.cells["verdict"], slowed.cells["verdict"])
+    assert wider.best == slowed.best
 
 
 def test_a_sweep_against_itself_gives_ties_alone(tmp_path: Path) -> None:
@@ -149,6 +154,49 @@ def test_cells_that_were_not_measured_say_where_and_why(base: Side, tmp_path: Pa
     assert kinds(compare_sides([gpu, dataclasses.replace(gpu, letter="B")])) == {("A", NEITHER_MEASURED)}
 
 
+def ended(base: Side, folder: SweepFolder) -> dict[tuple[str, int], str]:
+    """How the runs ended of the cells that no longer run, by framework and batch size."""
+    apart = compare_sides([base, read_side("B", folder)]).apart
+    lost = apart[apart["ended"].notna()]
+    assert (lost["of"] == "A").all()
+    return {(str(r["framework"]), int(r["batch_size"])): str(r["ended"]) for _, r in lost.iterrows()}
+
+
+def test_a_cell_that_fails_in_every_run_no_longer_runs(base: Side, tmp_path: Path) -> None:
+    new = make_sweep(tmp_path / "new", **SMALL)
+    fail(new, "pytorch", 8, Status.CRASHED, rounds=range(3))
+    fail(new, "pytorch", 8, Status.TIMEOUT, rounds=(3, 4))
+    fail(new, "keras", 8, Status.DIVERGED)
+    run_out_of_memory(new, "pytorch", 64, 1000)
+    assert ended(base, new) == {
+        ("pytorch", 8): "crashed, timeout",
+        ("keras", 8): "diverged",
+        ("pytorch", 64): "oom",
+        ("pytorch", 1000): "skipped after oom",
+    }
+
+
+def test_a_cell_that_the_parity_gate_voids_no_longer_runs(base: Side, tmp_path: Path) -> None:
+    assert ended(base, make_sweep(tmp_path / "new", **(SMALL | {"wrong": [("pytorch", "eager", 8)]}))) == {
+        ("pytorch", 8): "invalid"
+    }
+
+
+def test_what_was_measured_once_is_absent_or_was_not_tried_has_not_stopped_running(base: Side, tmp_path: Path) -> None:
+    new = make_sweep(tmp_path / "new", **(SMALL | {"batch_sizes": (8, 64)}))
+    fail(new, "pytorch", 8, Status.CRASHED, rounds=range(4))
+    fail(new, "keras", 8, Status.UNAVAILABLE, reason="no keras here")
+    fail(new, "keras", 64, Status.CRASHED, rounds=range(4))
+    fail(new, "keras", 64, Status.UNAVAILABLE, reason="no keras here", rounds=(4,))
+    assert ended(base, new) == {}
+    assert ended(base, make_sweep(tmp_path / "cut-short", **(SMALL | {"unfinished": 30}))) == {}
+
+
+def test_what_the_baseline_did_not_measure_cannot_stop_running(tmp_path: Path) -> None:
+    old, new = (fail(make_sweep(tmp_path / n, **SMALL), "pytorch", 8, Status.CRASHED) for n in ("old", "new"))
+    assert ended(read_side("A", old), new) == {}
+
+
 def test_windows_of_another_phase_are_not_compared(slowed: Across) -> None:
     base, other = slowed.sides
     cells = other.cells.assign(timed_phase="training")
@@ -199,6 +247,31 @@ def test_a_regression_needs_the_whole_corrected_interval_beyond_the_margin() -> 
     assert table["verdict"].tolist() == ["slower", "slower", "faster"]
     assert table["regression"].tolist() == [False, True, False]
     assert table["high"].iloc[1] < 1 / 1.05 < table["high"].iloc[0]
+
+
+def test_the_loss_that_would_be_found_is_of_the_margin_and_of_the_family() -> None:
+    base = rounds_of(*[0.0] * 40)
+    alone, together = judged(base, base, ["c0"], margin=0.05), judged(base, base, list(base.index), margin=0.05)
+    wider = judged(base, base, ["c0"], margin=0.2)
+    first = [float(table["detectable_loss"].iloc[0]) for table in (alone, together, wider)]
+    assert 0.05 < first[0] < first[1]
+    assert 1 + first[2] == pytest.approx((1 + first[0]) * 1.2 / 1.05)
+    assert judged(base.iloc[:, :4], base, ["c0"])["detectable_loss"].isna().all()
+
+
+def test_a_loss_of_that_size_is_found_about_four_times_in_five() -> None:
+    rng, ids = np.random.default_rng(5), [f"c{place}" for place in range(10)]
+
+    def compared_after(lost: float) -> pd.Series[Any]:
+        """The first of ten cells, of which it alone has lost."""
+        logs = rng.normal(0.0, 0.03, (2, len(ids), 8))
+        logs[0, 0] -= np.log1p(lost)
+        ours, theirs = (pd.DataFrame(np.exp(each), index=ids) for each in logs)
+        return judged(ours, theirs, ids, margin=0.1).iloc[0]
+
+    size = float(np.median([compared_after(0.0)["detectable_loss"] for _ in range(100)]))
+    found = np.mean([bool(compared_after(size)["regression"]) for _ in range(200)])
+    assert 0.68 < found < 0.9
 
 
 def test_the_correction_grows_with_the_family() -> None:

@@ -5,21 +5,25 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
+from bench.analysis.compare import compare_independent
 from bench.analysis.judge import (
     ALPHA,
     FASTER,
     INCONCLUSIVE,
     MIN_PAIRS,
+    POWER,
     SLOWER,
     TIE,
     TIE_MARGIN,
     Comparisons,
+    detectable_loss,
     judge,
     p_values,
 )
@@ -149,6 +153,15 @@ def test_being_below_the_margin_is_one_of_the_two_one_sided_tests_the_other_way_
         assert p == pytest.approx(stats.t.cdf((mean + EDGE) / error, n - 1))
 
 
+@given(families, st.floats(1e-3, 0.9))
+def test_the_margin_of_losses_changes_nothing_else(family: Family, loss_margin: float) -> None:
+    mean, error, n = (np.array(values) for values in zip(*family, strict=True))
+    seen, narrow = judge(mean, error, n - 1.0, n, loss_margin=loss_margin), judged(family)
+    assert seen.verdict == narrow.verdict
+    np.testing.assert_array_equal(seen.more_rounds, narrow.more_rounds)
+    assert seen.p_below == pytest.approx(stats.t.cdf((mean + np.log1p(loss_margin)) / error, n - 1))
+
+
 @given(families)
 def test_what_is_open_and_only_that_is_missing_rounds(family: Family) -> None:
     seen = judged(family)
@@ -200,3 +213,43 @@ def test_the_two_one_sided_tests_pinned_by_scipy() -> None:
     above = stats.ttest_1samp(values, EDGE, alternative="less").pvalue
     below = stats.ttest_1samp(values, -EDGE, alternative="greater").pvalue
     assert p_tie[0] == pytest.approx(max(above, below))
+
+
+def loss(error: float, degrees: float, *, margin: float = TIE_MARGIN, alpha: float = ALPHA) -> float:
+    return float(detectable_loss(np.array([error]), np.array([degrees]), margin=margin, alpha=alpha)[0])
+
+
+def test_the_loss_that_would_be_found_pinned_by_hand() -> None:
+    # t(0.95, 9) = 1.8331 and z(0.8) = 0.8416; 1.8331 + 0.8416 sqrt(1 + 3.3603 / 18) 36 / 35 = 2.776 errors of 1 %.
+    assert loss(0.01, 9.0) == pytest.approx(1.05 * math.exp(0.02776) - 1, abs=1e-5)
+    # An error that is known takes no more than the two quantiles: 1.645 + 0.842.
+    assert loss(0.01, 1e6) == pytest.approx(1.05 * math.exp(0.02486) - 1, abs=1e-5)
+    assert loss(0.0, 9.0) == pytest.approx(TIE_MARGIN)
+    assert loss(1e6, 1.0) == math.inf
+
+
+@given(st.floats(1e-4, 1.0), st.floats(1.0, 60.0), st.floats(1.01, 3.0))
+def test_what_is_seen_less_well_takes_a_larger_loss(error: float, degrees: float, more: float) -> None:
+    least = loss(error, degrees)
+    assert least > TIE_MARGIN
+    assert loss(error * more, degrees) > least
+    assert loss(error, degrees, alpha=ALPHA / more) > least
+    assert loss(error, degrees, margin=TIE_MARGIN * more) > least
+
+
+@pytest.mark.parametrize("runs", [5, 10, 30])
+@pytest.mark.parametrize("family", [1, 20])
+def test_losses_of_that_size_are_found_about_as_often_as_promised(runs: int, family: int) -> None:
+    rng, trials, spread, level = np.random.default_rng(11), 4_000, 0.02, ALPHA / family
+    ids = [f"c{place}" for place in range(trials)]
+
+    def sweeps(lost: float) -> Comparisons:
+        """As many pairs of sweeps as trials, of one cell each."""
+        base, ours = (np.exp(rng.normal(-by, spread, (trials, runs))) for by in (0.0, np.log1p(lost)))
+        tables = [pd.DataFrame(values, index=ids) for values in (ours, base)]
+        return compare_independent(tables[0], tables[1], ids, ids)
+
+    before = sweeps(0.0)
+    typical = np.median(detectable_loss(before.error, before.degrees, margin=TIE_MARGIN, alpha=level))
+    found = np.mean(sweeps(float(typical)).p_below <= level)
+    assert found == pytest.approx(POWER, abs=0.06)

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import html
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import pandas as pd
 import pytest
 from markupsafe import Markup
 
 from bench import cli
 from bench.errors import UsageError
+from bench.records import Status
+from bench.report import format as fmt
 from bench.report.comparison.build import build_comparison
 from bench.report.comparison.figure import ticks_that_fit
 from bench.report.comparison.folder import ComparisonFolder
 from bench.store.layout import SweepFolder
 from tests.rewriting import rewrite_json
 from tests.synthetic import make_sweep
+from tests.synthetic_run import PACES
+from tests.unit.analysis.failing import fail, run_out_of_memory
 from tests.unit.analysis.test_across import SLOWED, SMALL
 from tests.unit.report.reading import read_html
 from tests.unit.report.test_hostile import HOSTILE, poison, shape
@@ -48,6 +54,11 @@ def files(folder: ComparisonFolder) -> dict[str, bytes]:
 
 def typed(sweeps: list[SweepFolder], *more: str) -> int:
     return cli.main(["compare", *(str(sweep.path) for sweep in sweeps), *more])
+
+
+def page(folder: Path) -> str:
+    """Its Markdown as it is read."""
+    return html.unescape((folder / "compare.md").read_text(encoding="utf-8"))
 
 
 def test_the_page_begins_with_the_verdict(built: ComparisonFolder) -> None:
@@ -91,8 +102,51 @@ def test_a_proven_regression_ends_with_3_where_asked(
     assert "\x1b" not in said
     assert "A regression beyond 5% is proven in 3 of 6 cells: PyTorch eager on the CPU at" in said
     assert f"Comparison: {tmp_path / 'out' / 'compare.html'}" in said
+    assert "The command ended with exit code 3." in page(tmp_path / "out")
     assert typed(sweeps, *out, "--fail-on-regression", "0.3") == 0
     assert "No regression beyond 30% is proven in 6 cells." in " ".join(capsys.readouterr().out.split())
+    assert "The command ended with exit code 0." in page(tmp_path / "out")
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_the_margin_asked_for_hides_no_slower_cell(
+    sweeps: list[SweepFolder], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert typed(sweeps, "--output", str(tmp_path / "out"), "--fail-on-regression", "30%") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "3 of 6 cells got slower, none faster. Of 6 cells in both, 3 are equal within 5%." in said
+    text = page(tmp_path / "out")
+    assert "No cell is slower" not in text
+    assert "A tie lies within 5% of 1, a regression more than 30% below it." in text
+    text = (tmp_path / "out" / "compare.html").read_text(encoding="utf-8")
+    assert "3 equal within 5%" in text
+    assert "within 30%" not in text
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_tie_may_be_a_regression_beyond_a_narrow_margin(
+    sweeps: list[SweepFolder], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    little = {key: pace._replace(t0_us=1.03 * pace.t0_us, us_per_sample=1.03 * pace.us_per_sample)
+              for key, pace in PACES.items()}  # fmt: skip
+    quiet = SMALL | {"noise": 0.001}
+    pair = [make_sweep(tmp_path / "old", **quiet), make_sweep(tmp_path / "new", **(quiet | {"paces": little}))]
+    assert typed(pair, "--fail-on-regression", "1%") == 3
+    assert "tie within 5%, regression beyond 1%" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_pass_says_what_it_would_have_seen(
+    sweeps: list[SweepFolder], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noisy = make_sweep(tmp_path / "noisy", **(SMALL | {"noise": 0.05}))
+    assert typed([sweeps[0], noisy], "--output", str(tmp_path / "out"), "--fail-on-regression", "5%") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    table = pd.read_parquet(tmp_path / "out" / "tables" / "cells.parquet")
+    half, worst = (fmt.percent_at_most(value) for value in table["detectable_loss"].quantile([0.5, 1], "lower"))
+    assert f"What would be seen: 8 times in 10 a loss of {half} (" in said
+    assert f"×) in half of the 6 cells, and of {worst} (" in said
+    assert f"8 times in 10 a loss of {half}" in page(tmp_path / "out")
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -108,9 +162,18 @@ def test_too_few_runs_prove_nothing_and_say_so(
     sweeps: list[SweepFolder], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     few = make_sweep(tmp_path / "few", **(SMALL | {"paces": SLOWED, "rounds": 2}))
-    assert typed([sweeps[0], few], "--fail-on-regression", "5%") == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert "6 cells have fewer than 5 runs in one of the sweeps: there none can be proven." in said
+    out = ["--output", str(tmp_path / "out")]
+    assert typed([sweeps[0], few], *out, "--fail-on-regression", "5%") == 2
+    told = capsys.readouterr()
+    said, refused = (" ".join(text.split()) for text in (told.out, told.err))
+    assert "No cell could be judged, so whether any regressed by more than 5% is not known." in said
+    assert "6 of 6 cells measured in A could not be judged in few (B): 6 cells with fewer than 5 runs" in said
+    assert "--fail-on-regression 5% cannot be answered: no cell of few (B) could be judged" in refused
+    assert "5 runs or more" in refused
+    assert "protocol.rounds=5" in refused
+    assert "What would be seen" not in said
+    assert "The command ended with exit code 2." in page(tmp_path / "out")
+    assert typed([sweeps[0], few], *out) == 0
     assert "(in fewer than 5 runs, so without an interval)" in said
     assert "5 and 2 runs" in said
 
@@ -120,10 +183,74 @@ def test_cells_lost_in_the_new_sweep_are_told(
     sweeps: list[SweepFolder], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     broken = make_sweep(tmp_path / "broken", **(SMALL | {"wrong": [("pytorch", "eager", 8)]}))
-    assert typed([sweeps[0], broken]) == 0
+    out = ["--output", str(tmp_path / "out")]
+    assert typed([sweeps[0], broken], *out) == 0
+    assert "exit code" not in page(tmp_path / "out")
+    assert typed([sweeps[0], broken], *out, "--fail-on-regression", "5%") == 3
     said = " ".join(capsys.readouterr().out.split())
-    assert "1 cell measured in A could not be measured in broken (B)" in said
+    assert "No longer runs in broken (B): PyTorch eager on the CPU at batch 8 (invalid)." in said
+    assert "none of 5 cells got slower, none faster; 1 cell no longer runs." in said
     assert "Not compared with broken (B): 1 cell not measured in B." in said
+    assert "No longer runs in broken (B): PyTorch eager on the CPU at batch 8 (invalid)." in page(tmp_path / "out")
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_memory_that_ran_out_is_a_loss_and_so_is_what_was_skipped_after_it(
+    sweeps: list[SweepFolder], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = run_out_of_memory(make_sweep(tmp_path / "new", **SMALL), "pytorch", 64, 1000)
+    assert typed([sweeps[0], new], "--output", str(tmp_path / "out"), "--fail-on-regression", "5%") == 3
+    said = " ".join(capsys.readouterr().out.split())
+    assert (
+        "PyTorch eager on the CPU at batch 64 (oom); PyTorch eager on the CPU at the full batch of 1,000 (skip" in said
+    )
+    assert "A measured 2 such cells" in said
+
+
+def test_where_nothing_runs_any_longer_there_is_a_page_without_a_picture(
+    sweeps: list[SweepFolder], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = make_sweep(tmp_path / "new", **SMALL)
+    for framework in ("pytorch", "keras"):
+        for batch_size in (8, 64, 1000):
+            fail(new, framework, batch_size, Status.CRASHED)
+    out = ["--output", str(tmp_path / "out")]
+    assert typed([sweeps[0], new], *out, "--fail-on-regression", "5%") == 3
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Nothing of new (B) can be compared with old (A); 6 cells no longer run." in said
+    assert "; and 3 more. A measured 6 such cells" in said
+    assert "No cell was measured in both." in page(tmp_path / "out")
+    read = read_html((tmp_path / "out" / "compare.html").read_text(encoding="utf-8"))
+    assert ("p", "No cell was measured in both.") in read.texts
+    assert not (tmp_path / "out" / "figures").exists()
+    assert typed([sweeps[0], new], *out) == 2
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_cells_that_could_not_be_judged_are_counted_and_the_others_decide(
+    sweeps: list[SweepFolder], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = make_sweep(tmp_path / "new", **(SMALL | {"batch_sizes": (8, 64)}))
+    fail(new, "keras", 8, Status.CRASHED, rounds=(0, 3))
+    fail(new, "keras", 64, Status.UNAVAILABLE, reason="no keras here")
+    assert typed([sweeps[0], new], "--output", str(tmp_path / "out"), "--fail-on-regression", "5%") == 0
+    sentence = (
+        "4 of 6 cells measured in A could not be judged in new (B): 1 cell with fewer than 5 runs in one of the two "
+        "(runs failed in B), 2 cells in A only and 1 cell not measured in B."
+    )
+    assert sentence in " ".join(capsys.readouterr().out.split())
+    assert sentence in page(tmp_path / "out")
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_one_sweep_that_cannot_be_judged_is_not_passed_by_another(
+    sweeps: list[SweepFolder], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = make_sweep(tmp_path / "few", **(SMALL | {"rounds": 2}))
+    gate = ["--output", str(tmp_path / "out"), "--fail-on-regression", "5%"]
+    assert typed([sweeps[0], sweeps[0], few], *gate) == 2
+    assert "no cell of few (C) could be judged" in " ".join(capsys.readouterr().err.split())
+    assert typed([sweeps[0], sweeps[1], few], *gate) == 3
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -237,11 +364,11 @@ def test_hostile_text_stays_in_its_place(
         poison(copy, HOSTILE[first + place :] + HOSTILE[: first + place])
         poisoned.append(copy)
     _, folder = build_comparison(poisoned, output=tmp_path / "out")
-    html, markdown = (path.read_text(encoding="utf-8") for path in (folder.html, folder.markdown))
-    read = read_html(html)
+    page_, markdown = (path.read_text(encoding="utf-8") for path in (folder.html, folder.markdown))
+    read = read_html(page_)
     assert shape(read) == shape(read_html(built.html.read_text(encoding="utf-8")))
     assert not [name for _, attributes in read.tags for name in attributes if name.startswith("on")]
-    for text in (html, markdown):
+    for text in (page_, markdown):
         assert [
             text[max(0, at - 30) : at + 30] for at, sign in enumerate(text) if sign in "\u202e\u200f\u2066\x1b\x00"
         ] == []
