@@ -224,8 +224,8 @@ def _no_worse(rival: Rival, name: str) -> str:
 def _rounds_reached(view: View, choice: Choice) -> str:
     """Where the choice missed the target in a run, said beside it."""
     cell = view.cells[view.cells["cell_id"] == choice.cell_id].iloc[0]
-    reached, measured = int(cell["n_reached"]), int(cell["n_measured"])
-    return f", reached in {reached} of {fmt.plural(measured, 'run')}" if 0 < reached < measured else ""
+    reached, missed = int(cell["n_reached"]), int(cell["n_censored"])
+    return f", reached in {reached} of {fmt.plural(reached + missed, 'run')}" if reached and missed else ""
 
 
 def _value(finding: Finding) -> str:
