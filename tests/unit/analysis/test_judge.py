@@ -252,4 +252,4 @@ def test_losses_of_that_size_are_found_about_as_often_as_promised(runs: int, fam
     before = sweeps(0.0)
     typical = np.median(detectable_loss(before.error, before.degrees, margin=TIE_MARGIN, alpha=level))
     found = np.mean(sweeps(float(typical)).p_below <= level)
-    assert found == pytest.approx(POWER, abs=0.06)
+    assert found == pytest.approx(POWER, abs=0.03)
