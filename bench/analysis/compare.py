@@ -4,8 +4,8 @@ Two runs of one round lie close in time and share weights and orders, so their r
 the ratio of two cells is the geometric mean of the ratios inside rounds, its interval Student's t on their logarithms.
 Cells of two sweeps share no rounds: there the logarithms of their runs are compared as two samples, by Welch's t
 (1947). From ten rounds on the most extreme are left out of the mean (``intervals.trimmed_mean_and_error``; of two
-samples that is Yuen's test, 1974): a run in ten or twenty that a neighbour slowed by a third would hide most of what
-the other rounds agree on.
+samples that is Yuen's test, 1974): runs that a neighbour slowed by a third would hide most of what the other rounds
+agree on.
 
 ``judge`` gives the verdicts, to both alike.
 """

@@ -33,7 +33,7 @@ from bench.analysis.compare import (
     compare,
     why_no_ratio,
 )
-from bench.analysis.intervals import trimmed_of
+from bench.analysis.intervals import trimmed_degrees
 from bench.records import NoiseRecord
 
 CONTROL, DRIFT, STEP, DISTURBED_RUNS = "control", "drift", "step", "disturbed_runs"
@@ -263,8 +263,7 @@ def floor(low: float, high: float, n: int) -> float:
     """
     if n < MIN_PAIRS:
         return float("nan")
-    degrees = n - 2 * int(trimmed_of(np.array(n))) - 1
-    certain, found = stats.t.ppf([1 - ALPHA / 2, POWER], degrees)
+    certain, found = stats.t.ppf([1 - ALPHA / 2, POWER], trimmed_degrees(np.array(n)))
     return float(np.exp(np.log(high / low) / 2 * (1 + found / certain)))
 
 

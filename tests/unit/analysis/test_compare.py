@@ -135,10 +135,10 @@ def test_two_sweeps_are_compared_by_welchs_test(ours: list[float], theirs: list[
 
 def test_two_sweeps_of_many_rounds_are_compared_by_yuens_test() -> None:
     rng = np.random.default_rng(5)
-    ours, theirs = rng.lognormal(0.1, 0.2, 30), rng.lognormal(0, 0.1, 30)
+    ours, theirs = rng.lognormal(0.1, 0.2, 16), rng.lognormal(0, 0.1, 16)
     seen = compare_independent(by_round(a=[*ours]), by_round(b=[*theirs]), ["a"], ["b"])
-    # A fifth of the 25 rounds beyond the fifth is 5 of 30 at either end.
-    expected = stats.ttest_ind(np.log(ours), np.log(theirs), equal_var=False, trim=5.5 / 30)
+    # A third of the 11 rounds beyond the fifth is 3 of 16 at either end.
+    expected = stats.ttest_ind(np.log(ours), np.log(theirs), equal_var=False, trim=3.5 / 16)
     assert seen.p[0] == pytest.approx(expected.pvalue)
 
 

@@ -108,6 +108,17 @@ def test_a_bar_takes_enough_finds_and_no_speed_up_called_a_slowdown() -> None:
     assert not met._replace(reversed=1).met
 
 
+@pytest.mark.parametrize(("slowed", "code"), [((1.05, 1.02), 0), ((1.05, 1.0), 1)])
+def test_what_was_kept_is_judged_without_measuring(
+    slowed: tuple[float, float], code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    step_us = np.random.default_rng(0).lognormal(math.log(200), 0.002, (10, 3, 12))
+    step_us *= np.array([1.0, *slowed])[None, :, None]
+    np.save(tmp_path / "kept.npy", step_us)
+    assert planted.main(["--judge", str(tmp_path / "kept.npy")]) == code
+    assert "5% slower: found in 10 of 10" in capsys.readouterr().out
+
+
 def test_a_round_is_one_pass_over_all_trials() -> None:
     runs = ScriptedRuns()
     step_us = planted.measure(runs, 2, 5, np.random.default_rng(0))  # type: ignore[arg-type]
