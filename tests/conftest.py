@@ -33,14 +33,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(stack.close)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
     """Which test worker runs what: a group's tests are one worker's, and whole groups and long tests start early.
 
     What is left are many short tests, so that no worker is left alone at the end.
     """
     for item in items:
         _join_the_group_of_its_folder(item)
+    yield  # pytest itself puts first what shares a fixture of the session
     if hasattr(config, "workerinput"):  # this is one of several workers
         items.sort(key=lambda item: (item.get_closest_marker("slow") is None, not _groups_of(item)))
         for item in items:

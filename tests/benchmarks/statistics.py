@@ -42,7 +42,7 @@ Ends = tuple[FloatArray, FloatArray]
 
 ROUNDS = (5, 10, 30)
 PAIRS = 100_000
-FAMILIES, FAMILY = 4_000, 20
+FAMILIES, FAMILY = 2_000, 20
 GRIDS = (3, 10, 40)
 """Cells among which a best one is looked for."""
 FEW = 400
