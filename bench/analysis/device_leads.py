@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from bench.analysis.compare import SLOWER, by_round, compare
@@ -115,9 +116,9 @@ def _rivals(
     )
 
 
-def _known(value: float) -> float | None:
-    return None if pd.isna(value) else float(value)
+def _known(value: np.float64) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
-def _whole(value: float) -> int | None:
-    return None if pd.isna(value) else int(value)
+def _whole(value: np.float64) -> int | None:
+    return None if np.isnan(value) else int(value)

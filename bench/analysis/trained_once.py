@@ -63,15 +63,15 @@ def trained_once(other: str, cells: pd.DataFrame, runs: pd.DataFrame) -> Trained
     counted = started.mask(np.repeat(few.to_numpy()[:, None], started.shape[1], axis=1), ~anew)
     others = [id_ for id_ in times.index if id_ != best]
     seen, place = compare(times.where(counted), others, [best] * len(others), chosen=True), others.index(other)
-    n = int((started.loc[best] & started.loc[other]).sum())
-    more = seen.more_rounds[place]
+    n = int((started.loc[best] & started.loc[other]).to_numpy().sum())
+    more, other_seconds = float(seen.more_rounds[place]), float(seconds.loc[other])
     return TrainedOnce(
         cell_id=best,
-        seconds=float(seconds[best]),
-        other_seconds=float(seconds[other]) if np.isfinite(seconds[other]) else None,
+        seconds=float(seconds.loc[best]),
+        other_seconds=other_seconds if np.isfinite(other_seconds) else None,
         n=n,
         verdict=seen.verdict[place],
-        more_rounds=None if n < MIN_PAIRS or pd.isna(more) else int(more),
+        more_rounds=None if n < MIN_PAIRS or np.isnan(more) else int(more),
     )
 
 

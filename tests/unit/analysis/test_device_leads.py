@@ -49,6 +49,7 @@ def test_the_fastest_device_and_by_how_much(tmp_path: Path, times: float) -> Non
         (rival,) = lead.rivals
         assert rival.verdict == FASTER
         assert rival.ratio == pytest.approx(4.0, rel=0.02)
+        assert rival.ratio is not None
         assert rival.low is not None
         assert rival.low < rival.ratio
         assert rival.n == 5
