@@ -67,7 +67,7 @@ class Judged:
     @property
     def sign(self) -> IntArray:
         """-1 where the first is faster, 1 where it is slower, 0 where they tie or it is open."""
-        return (self.verdict == SLOWER).astype(np.int64) - (self.verdict == FASTER)
+        return np.asarray((self.verdict == SLOWER).astype(np.int64) - (self.verdict == FASTER))
 
     def at(self, which: IntArray | slice) -> Judged:
         """Some of the pairs."""

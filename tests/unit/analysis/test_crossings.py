@@ -32,6 +32,7 @@ from tests.synthetic_run import PACES
 from tests.unit.analysis.stepping import SIZES, Line, curves, noisy
 
 t0s, slopes = st.floats(1.0, 1e4), st.floats(0.1, 100.0)
+ENDS = ("smallest", "largest")
 FLIPPED = {"faster": "slower", "slower": "faster"}
 
 
@@ -156,16 +157,15 @@ def test_one_measured_ratio_is_enough_to_object_to_a_model() -> None:
 def test_what_is_faster_here_is_not_open_among_the_comparisons(tmp_path: Path) -> None:
     folder = make_sweep(
         tmp_path / "s", loops=("idiomatic", "eager", "fused"), batch_sizes=(1, 16, 128, "full"), epochs=1,
-        failures=False, devices=("cpu",), noise=0.15,
+        failures=False, devices=("cpu",), noise=0.4,
     )  # fmt: skip
     tables = build_tables(folder)
-    compared = tables.comparisons.set_index(["numerator_loop", "denominator_loop", "batch_size"])["verdict"]
-    seen = {
-        (row["at_" + end], compared.get((row["loop"], row["other_loop"], row[f"{end}_batch_size"])))
-        for _, row in tables.crossings[tables.crossings["framework"] != tables.crossings["other_framework"]].iterrows()
-        for end in ("smallest", "largest")
-        if (row["loop"], row["other_loop"], row[f"{end}_batch_size"]) in compared.index
-    }
+    names = ["numerator_loop", "denominator_loop", "batch_size"]
+    # A loop that is the fastest of its framework stands there twice.
+    compared = tables.comparisons.drop_duplicates(names).set_index(names)["verdict"].to_dict()
+    found = tables.crossings[tables.crossings["framework"] == "pytorch"].to_dict("records")
+    places = [(row, end, (row["loop"], row["other_loop"], row[f"{end}_batch_size"])) for row in found for end in ENDS]
+    seen = {(row[f"at_{end}"], compared[pair]) for row, end, pair in places if pair in compared}
     assert {"faster", "inconclusive"} & {here for here, _ in seen} == {"faster", "inconclusive"}
     for word in ("faster", "slower"):
         assert {there for here, there in seen if here == word} <= {word, "tie"}

@@ -83,7 +83,7 @@ def test_a_loop_on_two_devices_is_told_with_its_devices(seen: View) -> None:
     devices = pd.concat([models, models.assign(device="gpu")])
     row = pair(
         workload=cell["workload"], setting=cell["setting"], other_framework="pytorch", other_backend=None,
-        other_device="gpu", at_smallest="faster",
+        other_device="gpu", at_smallest="faster", at_largest="slower",
     )  # fmt: skip
     tables = dataclasses.replace(seen.tables, models=devices, crossings=pd.DataFrame([row]))
     both = dataclasses.replace(seen, tables=tables)
