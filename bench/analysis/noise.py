@@ -194,7 +194,7 @@ def _doubt_of_step(row: dict[Any, Any]) -> str | None:
 
 
 def _doubt_of_runs(row: dict[Any, Any]) -> str | None:
-    return f"what else the machine did is not known: {row['reason']}" if np.isnan(row["value"]) else None
+    return f"what else the machine did is not known ({row['reason']})" if np.isnan(row["value"]) else None
 
 
 def _within(row: dict[Any, Any]) -> bool:
