@@ -83,7 +83,7 @@ def _said(view: View) -> str:
     if sentence := disturbed(view):
         return sentence
     table = view.tables.noise
-    if why := noise.doubts(table):
+    if why := [fmt.one_line(words, 200) for words in noise.doubts(table)]:
         return f"No check found the machine disturbed, but that is not enough to call it quiet: {'; '.join(why)}."
     if noise.controls_of(table).empty:
         return f"{_NOTHING_SEEN}. No cell ran under two names: this rests on the other checks alone."
