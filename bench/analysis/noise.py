@@ -194,7 +194,7 @@ def _doubt_of_step(row: dict[Any, Any]) -> str | None:
 
 
 def _doubt_of_runs(row: dict[Any, Any]) -> str | None:
-    return f"what else the machine did is not known: {row['reason']}" if np.isnan(row["value"]) else None
+    return f"what else the machine did is not known ({row['reason']})" if np.isnan(row["value"]) else None
 
 
 def _within(row: dict[Any, Any]) -> bool:
@@ -254,7 +254,8 @@ def floor(low: float, high: float, n: int) -> float:
     It is no border between noise and difference: smaller ones are found as well, only less often, and a comparison that
     is corrected for others beside it finds less. (t(1 - alpha/2) + t(power)) * s / sqrt(n), where s is the spread of
     the log ratios of rounds and t is Student's quantile with the degrees of freedom of the interval, because s is known
-    from those rounds alone; the half-width of the interval holds s.
+    from those rounds alone; the half-width of the interval holds s. The exact probability, by the noncentral t, is 85 %
+    in three rounds, 89 % in five and 90 % from eight on.
 
     Args:
         low: lower end of the control's interval.

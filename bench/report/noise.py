@@ -83,8 +83,8 @@ def _said(view: View) -> str:
     if sentence := disturbed(view):
         return sentence
     table = view.tables.noise
-    if why := noise.doubts(table):
-        return f"No check found the machine disturbed, but that it was quiet is not known: {'; '.join(why)}."
+    if why := [fmt.one_line(words, 200) for words in noise.doubts(table)]:
+        return f"No check found the machine disturbed, but that is not enough to call it quiet: {'; '.join(why)}."
     if noise.controls_of(table).empty:
         return f"{_NOTHING_SEEN}. No cell ran under two names: this rests on the other checks alone."
     within = fmt.limit(noise.QUIET_WITHIN)
@@ -223,7 +223,7 @@ _LESS_IS_WORSE = ("frequency_mean_mhz", "gpu_clock_mhz")
 
 
 def _recorded(runs: pd.DataFrame) -> list[Recorded]:
-    on_gpu = runs[runs["device"] == "gpu"]
+    on_gpu = runs[(runs["device"] == "gpu") & (runs["status"] != "unavailable")]
     return [
         *(_figure(runs, column, what, text, "noise_reason") for column, what, text in _FIGURES),
         *(_figure(on_gpu, column, what, text, "gpu_reason") for column, what, text in _GPU_FIGURES if len(on_gpu)),

@@ -139,7 +139,7 @@ def test_without_a_control_the_other_checks_decide(tmp_path: Path) -> None:
     assert (noise.verdict_of(looked.noise), noise.doubts(looked.noise)) == (noise.QUIET, [])
     blind = swept(tmp_path / "blind", controls=False)
     assert noise.verdict_of(blind.noise) == noise.UNKNOWN
-    assert noise.doubts(blind.noise) == ["what else the machine did is not known: the machine was not looked at"]
+    assert noise.doubts(blind.noise) == ["what else the machine did is not known (the machine was not looked at)"]
 
 
 def test_a_handful_of_runs_tells_neither_drift_nor_steps(tmp_path: Path) -> None:

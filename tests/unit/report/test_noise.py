@@ -77,7 +77,7 @@ def test_a_quiet_machine_is_no_news_to_verdict_and_terminal(quiet: View) -> None
 def test_what_is_not_known_to_be_quiet_says_why(view: View, tmp_path: Path) -> None:
     found = noise.noise_of(view)
     assert found.verdict == "unknown"
-    assert found.said.endswith("is not known: what else the machine did is not known: the machine was not looked at.")
+    assert found.said.endswith(" quiet: what else the machine did is not known (the machine was not looked at).")
     few = noise.noise_of(look_at(made(tmp_path, rounds=2, machine_noise=lambda _cell, _passed: SEEN)))
     assert few.verdict == "unknown"
     assert "too few rounds to tell the same keras-tensorflow cell from itself" in few.said
