@@ -163,7 +163,8 @@ def trimmed_of(n: IntArray) -> IntArray:
 def trimmed_degrees(n: IntArray) -> IntArray:
     """Degrees of freedom of the error of ``trimmed_mean_and_error``, at least 1."""
     cut = trimmed_of(n)
-    return np.maximum(n - 2 * cut - 1 - cut // _TRIMMED_PER_DEGREE, 1)
+    degrees: IntArray = np.maximum(n - 2 * cut - 1 - cut // _TRIMMED_PER_DEGREE, 1)
+    return degrees
 
 
 def trimmed_mean_and_error(values: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, IntArray]:
