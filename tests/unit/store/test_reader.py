@@ -31,6 +31,7 @@ from tests.synthetic import make_sweep
 
 seconds = st.none() | st.floats(0, 1e6)
 count = st.none() | st.integers(0, 2**62)
+whole = st.integers(-(2**63), 2**63 - 1)
 text = st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 results = st.builds(
     RunResult,
@@ -51,7 +52,7 @@ results = st.builds(
     compile_cache=st.none() | st.sampled_from(CompileCache),
     initial_train_loss=seconds,
     memory=st.builds(MemoryRecord, peak_rss_bytes=count, rss_reason=text, device_peak_bytes=count),
-    environment=st.dictionaries(st.text(max_size=5), st.none() | st.booleans() | st.integers() | st.text(max_size=5)),
+    environment=st.dictionaries(st.text(max_size=5), st.none() | st.booleans() | whole | st.text(max_size=5)),
     noise=st.none()
     | st.builds(NoiseRecord, steal_share=seconds, thermal_throttles=count, reasons=st.just({"others_share": "why"})),
     parity=st.none() | st.builds(ParityRecord, difference=seconds, step=count, bar=seconds, flips=seconds, reason=text),
