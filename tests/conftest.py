@@ -91,9 +91,10 @@ def _let_pytorch_compile_untold() -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _can_be_interrupted() -> None:
-    """A shell that starts this in the background has Ctrl-C ignored, and so would every process that a test starts."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    """A shell in the background has Ctrl-C ignored, and nohup SIGHUP; so would every process that a test starts."""
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 class NetworkForbidden(Exception):

@@ -21,7 +21,7 @@ KERAS_BACKEND_VARIABLE = "BENCH_CONTRACT_KERAS_BACKEND"
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Gives every test that asks for a ``kind`` all of them."""
     if "kind" in metafunc.fixturenames:
-        metafunc.parametrize("kind", [_param(kind) for kind in _kinds_here()], scope="session")
+        metafunc.parametrize("kind", [_param(kind) for kind in _kinds_here()], scope="module")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -34,12 +34,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("sampled" if is_in_sample(kind, training, dtype) else "slow")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def fresh(kind: Kind) -> Callable[[Cell], Engine]:
     """An engine of a cell as it is before the first window; kept from test to test, because some take long to compile.
 
-    Pytest runs all tests of a kind, whatever their module, before those of the next, whose engines are then the only
-    ones. That ``reset`` makes the run begin again is a test of its own.
+    That ``reset`` makes the run begin again is a test of its own.
     """
     engines: dict[Cell, Engine] = {}
 

@@ -112,7 +112,7 @@ def _assert_trains(engine: Engine, lengths: list[int]) -> None:
 def test_a_native_shuffler_shuffles_again_when_it_is_told_to(kind: Kind, fresh: Callable[[Cell], Engine]) -> None:
     if catalogue.engine_class(kind.framework, kind.backend, kind.loop).follows_order:
         pytest.skip("this loop follows the order it is given")
-    engine = fresh(kind.cell(1, optimizer="still", shuffle=True, dtype="float64"))
+    engine = fresh(kind.cell(1, optimizer="still", shuffle=True))
     engine.shuffles_natively = False
     (as_they_stand,) = train(engine, 1)
     np.testing.assert_allclose(as_they_stand, row_losses(), rtol=1e-4)

@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -77,14 +76,9 @@ def test_train_stops_at_once_when_told(kind: Kind, fresh: Fresh) -> None:
     _assert_equal(engine.weights(), start_weights())
 
 
-# Nothing is trained, so that the cells may be those of other tests.
-@pytest.mark.parametrize(
-    ("dtype", "cell"),
-    [("float32", {"batch_size": 32}), ("float64", {"batch_size": 1, "optimizer": "still", "shuffle": True})],
-    ids=["float32", "float64"],
-)
-def test_weights_go_in_and_come_out_unchanged(kind: Kind, fresh: Fresh, dtype: str, cell: dict[str, Any]) -> None:
-    engine = fresh(kind.cell(**cell, dtype=dtype))
+@pytest.mark.parametrize(("dtype", "batch_size"), [("float32", 32), ("float64", 1)])
+def test_weights_go_in_and_come_out_unchanged(kind: Kind, fresh: Fresh, dtype: str, batch_size: int) -> None:
+    engine = fresh(kind.cell(batch_size, dtype=dtype))
     _assert_equal(engine.weights(), start_weights(dtype))
     engine.reset(start_weights(dtype, round_=1))
     _assert_equal(engine.weights(), start_weights(dtype, round_=1))

@@ -377,7 +377,7 @@ def test_a_gpu_that_is_full_is_out_of_memory_and_says_who_holds_it(
     result = run(folder, make_cell(device="gpu", python=python))
     assert result.status is Status.OOM
     assert "CUDA error: out of memory; peak " in (result.reason or "")
-    held = "other processes hold 84.0 GB of the 85.0 GB of the NVIDIA H100"
+    held = "other processes hold 84 GB of the 85 GB of the NVIDIA H100"
     assert (result.reason or "").endswith(held)
 
 

@@ -166,7 +166,7 @@ def test_what_needs_more_memory_than_there_is_is_not_loaded(tmp_path: Path, monk
     path = parquet(tmp_path, pa.table({f"a{i}": zeros for i in range(20)} | {"label": zeros}))
     assert path.stat().st_size < 1_000_000
     monkeypatch.setattr(room, "available_bytes", lambda: 500_000_000)
-    with pytest.raises(UsageError, match=r"1,000,000 rows of 21 columns need 0\.8 GB of memory\n0\.5 GB are available"):
+    with pytest.raises(UsageError, match=r"1,000,000 rows of 21 columns need 840 MB of memory\n500 MB are available"):
         read_table(path, "label")
     with pytest.raises(UsageError, match=r"data\.n=10000000 .* need 1\.0 GB"):
         data_spec(DataConfig(name="teacher", n=10_000_000), 0)
