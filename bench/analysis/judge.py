@@ -9,14 +9,10 @@ claimed in it any is wrong with probability ``alpha`` at most, and any of its ti
   1 / (1 + margin): both are rejected where the interval of confidence 1 - 2 alpha lies inside the margin.
 
 Where the numerator was chosen because it is the best of the same runs, luck had a say in the choice, and Holm's
-correction is not enough: of 40 equal cells the luckiest is "certainly" faster than the unluckiest in two sweeps of
-five. Then the k-th smallest p-value of m counts as one of the pairs among the m - k + 2 cells that are not settled yet,
-not as one of m - k + 1 (Ryan 1960: any two of them might have been the ends). For ties Holm's stays: a best that is
-lucky looks farther from the others than it is.
-
-The verdict is ``tie`` where the second answer is yes, whatever the first: a difference that is certain but within the
-margin is one nobody would choose by. Else it is ``faster`` or ``slower`` where the first is yes. Where neither is, it
-is ``inconclusive``, and ``more_rounds`` says how many rounds would settle it.
+correction is not enough: the luckiest of 40 equal cells comes out "certainly" faster than the unluckiest several times
+as often as is promised (``make bench-statistics``). Then the k-th smallest p-value of m counts as one of the pairs
+among the m - k + 2 cells that are not settled yet, not as one of m - k + 1 (Ryan 1960: any two of them might have been
+the ends). For ties Holm's stays: a best that is lucky looks farther from the others than it is.
 """
 
 from __future__ import annotations
