@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
-from bench.analysis.compare import SLOWER, by_round, compare
+from bench.analysis.compare import SLOWER, by_round
 from bench.analysis.verdict import (
     FASTEST_PER_SAMPLE,
     FASTEST_TO_TARGET,
@@ -22,6 +21,7 @@ from bench.analysis.verdict import (
     Rival,
     Verdict,
     reaches_reliably,
+    rivals_of,
     times_to_target,
 )
 
@@ -73,14 +73,15 @@ def _lead(findings: Sequence[Finding], cells: pd.DataFrame, runs: pd.DataFrame) 
     found = [finding.winner for finding in findings if finding.winner is not None]
     best = sorted(found, key=lambda choice: choice.value, reverse=kind == FASTEST_PER_SAMPLE)
     values = by_round(runs, findings[0].quantity) if kind == FASTEST_PER_SAMPLE else times_to_target(runs)
-    family = [choice.cell_id for choice in best] + _candidates(findings[0], cells)
-    stands = ((choice, _rivals(choice, best, family, values, kind)) for choice in best)
-    for winner, rivals in stands:
+    candidates = _candidates(findings[0], cells)
+    for winner in best:
+        others = [choice for choice in best if choice is not winner]
+        rivals = rivals_of(winner, others, values, larger_is_better=kind == FASTEST_PER_SAMPLE, beside=candidates)
         if all(rival.verdict != SLOWER for rival in rivals):
             without = tuple(finding.device for finding in findings if finding.winner is None)
             return DeviceLead(
-                kind=kind, workload=findings[0].workload, winner=winner, rivals=rivals, without=without
-            )  # fmt: skip
+                kind=kind, workload=findings[0].workload, winner=winner, rivals=tuple(rivals), without=without
+            )
     return None
 
 
@@ -90,35 +91,3 @@ def _candidates(finding: Finding, cells: pd.DataFrame) -> list[str]:
     if finding.kind == FASTEST_TO_TARGET:
         able &= reaches_reliably(cells)
     return cells.loc[able, "cell_id"].tolist()
-
-
-def _rivals(
-    winner: Choice, best: Sequence[Choice], family: Sequence[str], values: pd.DataFrame, kind: str
-) -> tuple[Rival, ...]:
-    others = [id_ for id_ in dict.fromkeys(family) if id_ != winner.cell_id]
-    ours = [winner.cell_id] * len(others)
-    # Rates are on top, times below: a ratio above 1 is always the winner's advantage.
-    above, below = (ours, others) if kind == FASTEST_PER_SAMPLE else (others, ours)
-    seen = compare(values, above, below, chosen=True)
-    at = {id_: place for place, id_ in enumerate(others)}
-    return tuple(
-        Rival(
-            choice=choice,
-            ratio=_known(seen.ratio[at[choice.cell_id]]),
-            low=_known(seen.low[at[choice.cell_id]]),
-            high=_known(seen.high[at[choice.cell_id]]),
-            n=int(seen.n_pairs[at[choice.cell_id]]),
-            verdict=seen.verdict[at[choice.cell_id]],
-            more_rounds=_whole(seen.more_rounds[at[choice.cell_id]]),
-        )
-        for choice in best
-        if choice is not winner
-    )
-
-
-def _known(value: np.float64) -> float | None:
-    return None if np.isnan(value) else float(value)
-
-
-def _whole(value: np.float64) -> int | None:
-    return None if np.isnan(value) else int(value)

@@ -13,7 +13,7 @@ run per cell: there is nothing to test, and what is said of it is said of that r
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -232,7 +232,7 @@ def _best(choices: list[Choice], values: pd.DataFrame, *, larger_is_better: bool
     winner, deposed = choices[0], set[str]()
     while True:
         others = [choice for choice in choices if choice is not winner]
-        rivals = _rivals(winner, others, values, larger_is_better=larger_is_better)
+        rivals = rivals_of(winner, others, values, larger_is_better=larger_is_better)
         better = [r for r in rivals if r.verdict == SLOWER and r.choice.cell_id not in deposed]
         if not better:
             return winner, rivals
@@ -278,10 +278,28 @@ def _choice(row: dict[Any, Any], quantity: str) -> Choice:
     )
 
 
-def _rivals(winner: Choice, others: list[Choice], values: pd.DataFrame, *, larger_is_better: bool) -> list[Rival]:
-    theirs, ours = [other.cell_id for other in others], [winner.cell_id] * len(others)
+def rivals_of(
+    winner: Choice,
+    others: Sequence[Choice],
+    values: pd.DataFrame,
+    *,
+    larger_is_better: bool,
+    beside: Sequence[str] = (),
+) -> list[Rival]:
+    """How a winner stands to others, by the rounds that both have.
+
+    Args:
+        winner: chosen as the best by the same runs.
+        others: those that are told of, in any order.
+        values: as ``compare`` takes them.
+        larger_is_better: whether they are rates rather than times.
+        beside: ids of cells that are told nothing of, but that the winner was chosen from as well: they belong to the
+            family. The others and the winner may be among them.
+    """
+    family = [id_ for id_ in dict.fromkeys([*(other.cell_id for other in others), *beside]) if id_ != winner.cell_id]
+    ours = [winner.cell_id] * len(family)
     # Of rates the winner stands on top, of times below: a ratio above 1 is always the winner's advantage.
-    numerators, denominators = (ours, theirs) if larger_is_better else (theirs, ours)
+    numerators, denominators = (ours, family) if larger_is_better else (family, ours)
     seen = compare(values, numerators, denominators, chosen=True)
     return [
         Rival(

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-import bench.analysis.device_leads as leads
+import bench.analysis.verdict as verdicts
 from bench.analysis.compare import FASTER, TIE, Comparisons, compare
 from bench.analysis.device_leads import DeviceLead, device_leads
 from bench.analysis.tables import Tables, build_tables
@@ -99,7 +99,7 @@ def test_the_family_is_every_cell_on_any_device(tmp_path: Path, monkeypatch: pyt
         return compare(values, above, below, chosen=chosen)
 
     found, tables = sweep_of(tmp_path, slowdown=gpu_takes(0.25))
-    monkeypatch.setattr(leads, "compare", counted)
+    monkeypatch.setattr(verdicts, "compare", counted)
     device_leads(found, tables.cells, tables.runs)
     reached = int((tables.cells["n_reached"] > 0).sum())
     assert sizes == [len(tables.cells) - 1, reached - 1]
