@@ -151,7 +151,7 @@ _NOISE = (
     Column("gpu_slowed_by", "str", "", "what held its clock down: temperature, power, hardware, joined; or nothing"),
     Column("gpu_others", "Int64", "", "other processes that could compute on the GPU just before or after the run"),
     Column("gpu_reason", "str", "", "why any of those three is null"),
-    Column("disturbance", "str", "", "what disturbed the run, of what bench.analysis.noise looks at; null: nothing"),
+    Column("disturbance", "str", "", "what disturbed the run, of what bench.analysis.disturbance knows; null: nothing"),
 )
 
 RUNS = (

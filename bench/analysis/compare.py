@@ -56,7 +56,6 @@ def compare(
     margin: float = TIE_MARGIN,
     alpha: float = ALPHA,
     chosen: bool = False,
-    loss_margin: float = TIE_MARGIN,
 ) -> Comparisons:
     """Compares pairs of cells round by round, as one family.
 
@@ -68,12 +67,9 @@ def compare(
         margin: see ``judge``.
         alpha: see ``judge``.
         chosen: see ``judge``.
-        loss_margin: see ``judge``.
     """
     differences = _logarithms(values, numerators) - _logarithms(values, denominators)
-    return judge(
-        *trimmed_mean_and_error(differences), margin=margin, alpha=alpha, chosen=chosen, loss_margin=loss_margin
-    )
+    return judge(*trimmed_mean_and_error(differences), margin=margin, alpha=alpha, chosen=chosen)
 
 
 def compare_independent(
@@ -84,7 +80,6 @@ def compare_independent(
     *,
     margin: float = TIE_MARGIN,
     alpha: float = ALPHA,
-    loss_margin: float = TIE_MARGIN,
 ) -> Comparisons:
     """Compares cells of two sweeps, which share no rounds, as one family.
 
@@ -95,7 +90,6 @@ def compare_independent(
         denominators: cell ids of theirs, one for each numerator.
         margin: see ``judge``.
         alpha: see ``judge``.
-        loss_margin: see ``judge``.
     """
     mean, error, degrees, n = trimmed_mean_and_error(_logarithms(ours, numerators))
     mean_below, error_below, degrees_below, n_below = trimmed_mean_and_error(_logarithms(theirs, denominators))
@@ -106,7 +100,6 @@ def compare_independent(
         np.minimum(n, n_below),
         margin=margin,
         alpha=alpha,
-        loss_margin=loss_margin,
     )
 
 

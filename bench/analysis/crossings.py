@@ -167,7 +167,7 @@ def judged(pairs: Pairs) -> Judged:
     """Judges every pair at every batch size, all of them as one family."""
     parts = [trimmed_mean_and_error(pairs.at(part).ratios()) for part in _parts(pairs)]
     mean, error, degrees, n = (np.concatenate(column) for column in zip(*parts, strict=True))
-    seen = judge(mean, error, degrees, n, settle=False)
+    seen = judge(mean, error, degrees, n)
     shape = pairs.common.shape
     with np.errstate(invalid="ignore"):
         alone = np.where(seen.p <= ALPHA, -np.sign(mean), 0).astype(np.int64)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bench.analysis.compare import SLOWER, by_round
+from bench.analysis.compare import SLOWER
 from bench.analysis.verdict import (
     FASTEST_PER_SAMPLE,
     FASTEST_TO_TARGET,
@@ -20,9 +20,9 @@ from bench.analysis.verdict import (
     Finding,
     Rival,
     Verdict,
+    judged_by,
     reaches_reliably,
     rivals_of,
-    times_to_target,
 )
 
 _KINDS = (FASTEST_PER_SAMPLE, FASTEST_TO_TARGET)
@@ -64,19 +64,20 @@ def device_leads(verdict: Verdict, cells: pd.DataFrame, runs: pd.DataFrame) -> t
     for finding in verdict.findings:
         if finding.kind in _KINDS:
             asked.setdefault((finding.workload, finding.kind), []).append(finding)
-    leads = (_lead(findings, cells, runs) for findings in asked.values() if len(findings) > 1)
+    several = [findings for findings in asked.values() if len(findings) > 1]
+    values = judged_by(runs) if several else {}
+    leads = (_lead(findings, cells, values) for findings in several)
     return tuple(lead for lead in leads if lead is not None)
 
 
-def _lead(findings: Sequence[Finding], cells: pd.DataFrame, runs: pd.DataFrame) -> DeviceLead | None:
+def _lead(findings: Sequence[Finding], cells: pd.DataFrame, values: dict[str, pd.DataFrame]) -> DeviceLead | None:
     kind = findings[0].kind
     found = [finding.winner for finding in findings if finding.winner is not None]
-    best = sorted(found, key=lambda choice: choice.value, reverse=kind == FASTEST_PER_SAMPLE)
-    values = by_round(runs, findings[0].quantity) if kind == FASTEST_PER_SAMPLE else times_to_target(runs)
-    candidates = _candidates(findings[0], cells)
+    candidates, larger_is_better = _candidates(findings[0], cells), kind == FASTEST_PER_SAMPLE
+    best = sorted(found, key=lambda choice: choice.value, reverse=larger_is_better)
     for winner in best:
         others = [choice for choice in best if choice is not winner]
-        rivals = rivals_of(winner, others, values, larger_is_better=kind == FASTEST_PER_SAMPLE, beside=candidates)
+        rivals = rivals_of(winner, others, values[kind], larger_is_better=larger_is_better, beside=candidates)
         if all(rival.verdict != SLOWER for rival in rivals):
             without = tuple(finding.device for finding in findings if finding.winner is None)
             return DeviceLead(

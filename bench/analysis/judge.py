@@ -18,6 +18,7 @@ the ends). For ties Holm's stays: a best that is lucky looks farther from the ot
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,34 +52,61 @@ class Comparisons:
 
     Attributes:
         n_pairs: rounds in which both cells were measured; of two sweeps, runs of the cell that has fewer.
-        ratio: (trimmed) geometric mean of numerator / denominator.
-        error: standard error of its logarithm.
-        degrees: degrees of freedom of that.
-        low: lower end of the interval of confidence 1 - alpha, this ratio alone.
+        mean: (trimmed) mean of the logarithm of numerator / denominator.
+        error: standard error of that.
+        degrees: degrees of freedom of that error.
+        margin: ratios between 1 / (1 + margin) and 1 + margin are as good as 1.
+        low: lower end of the ratio's interval of confidence 1 - alpha, this ratio alone.
         high: upper end of the interval.
         p: two-sided p-value of the ratio being 1.
         p_holm: the same, corrected over the family.
         p_tie_holm: p-value of the ratio reaching the margin (the larger of the two one-sided tests), corrected too.
-        p_below: one-sided p-value of the ratio being 1 / (1 + loss_margin) or more, this ratio alone.
-        verdict: of the numerator: ``faster`` (larger ratio), ``slower``, ``tie`` or ``inconclusive``.
-        more_rounds: how many rounds (of two sweeps: runs of the cell that has fewer, the other's in proportion) would
-            settle an inconclusive pair, see ``rounds_to_settle``; NaN where it is settled, or has no interval yet.
+        level: at which the difference was tested, after the correction: the share of alpha that was this ratio's.
+        level_tie: at which the tie was.
         differs: whether the ratio is certainly not 1, however close: what a planted slowdown or an A/A test counts.
+        verdict: of the numerator: ``faster`` (larger ratio), ``slower``, ``tie`` or ``inconclusive``.
     """
 
     n_pairs: IntArray
-    ratio: FloatArray
+    mean: FloatArray
     error: FloatArray
     degrees: FloatArray
+    margin: float
     low: FloatArray
     high: FloatArray
     p: FloatArray
     p_holm: FloatArray
     p_tie_holm: FloatArray
-    p_below: FloatArray
-    verdict: list[str]
-    more_rounds: FloatArray
+    level: FloatArray
+    level_tie: FloatArray
     differs: NDArray[np.bool_]
+    verdict: list[str]
+
+    @cached_property
+    def ratio(self) -> FloatArray:
+        """(Trimmed) geometric mean of numerator / denominator."""
+        ratio: FloatArray = np.exp(self.mean)
+        return ratio
+
+    @cached_property
+    def more_rounds(self) -> FloatArray:
+        """How many rounds would settle each inconclusive pair, see ``rounds_to_settle``; of thousands, in seconds.
+
+        Of two sweeps: runs of the cell that has fewer, the other's in proportion. NaN where a pair is settled, or has
+        no interval yet.
+        """
+        open_ = ~np.isnan(self.p) & (np.array(self.verdict, dtype=object) == INCONCLUSIVE)
+        more = np.full(len(self.mean), np.nan)
+        more[open_] = rounds_to_settle(
+            self.mean[open_], self.error[open_], self.degrees[open_], self.n_pairs[open_],
+            margin=self.margin, alpha=self.level[open_], alpha_tie=self.level_tie[open_],
+        )  # fmt: skip
+        return more
+
+    def p_no_loss(self, margin: float) -> FloatArray:
+        """One-sided p-values of the ratios being 1 / (1 + margin) or more, each alone; the verdict's margin apart."""
+        p = stats.t.cdf(_over(self.mean + np.log1p(margin), self.error), self.degrees)
+        return np.where(np.isnan(self.p), np.nan, p)
 
 
 def judge(
@@ -90,8 +118,6 @@ def judge(
     margin: float = TIE_MARGIN,
     alpha: float = ALPHA,
     chosen: bool = False,
-    settle: bool = True,
-    loss_margin: float = TIE_MARGIN,
 ) -> Comparisons:
     """Judges ratios as one family.
 
@@ -103,37 +129,28 @@ def judge(
         margin: ratios between 1 / (1 + margin) and 1 + margin are as good as 1.
         alpha: the chance at most of a wrong difference, and of a wrong tie, in the whole family.
         chosen: whether all are ratios of one cell to others, and it is the best of them by the same runs.
-        settle: whether to say how many rounds would settle what is open: of many thousand ratios that takes seconds.
-        loss_margin: ratios of 1 / (1 + loss_margin) or more are no loss to speak of. Of no account to the verdict.
     """
     enough = n >= MIN_PAIRS
     half = np.where(enough, stats.t.ppf(1 - alpha / 2, degrees) * error, np.nan)
     p, p_tie = (np.where(enough, values, np.nan) for values in p_values(mean, error, degrees, margin=margin))
     p_holm, p_tie_holm = holm(p, chosen=chosen), holm(p_tie)
     differs, ties = p_holm <= alpha, p_tie_holm <= alpha
-    open_ = ~np.isnan(p) & ~differs & ~ties & settle
-    more_rounds = np.full(len(mean), np.nan)
-    more_rounds[open_] = rounds_to_settle(
-        mean[open_], error[open_], degrees[open_], n[open_],
-        margin=margin,
-        alpha=alpha * _share(p, p_holm, chosen=chosen)[open_],
-        alpha_tie=alpha * _share(p_tie, p_tie_holm)[open_],
-    )  # fmt: skip
     words = np.select([ties, differs & (mean > 0), differs & (mean < 0)], [TIE, FASTER, SLOWER], INCONCLUSIVE)
     return Comparisons(
         n_pairs=n,
-        ratio=np.exp(mean),
+        mean=mean,
         error=error,
         degrees=degrees,
+        margin=margin,
         low=np.exp(mean - half),
         high=np.exp(mean + half),
         p=p,
         p_holm=p_holm,
         p_tie_holm=p_tie_holm,
-        p_below=np.where(enough, stats.t.cdf(_over(mean + np.log1p(loss_margin), error), degrees), np.nan),
-        verdict=[str(word) for word in words],
-        more_rounds=more_rounds,
+        level=alpha * _share(p, p_holm, chosen=chosen),
+        level_tie=alpha * _share(p_tie, p_tie_holm),
         differs=differs,
+        verdict=[str(word) for word in words],
     )
 
 
@@ -151,7 +168,7 @@ def p_values(
 def detectable_loss(error: FloatArray, degrees: FloatArray, *, margin: float, alpha: float) -> FloatArray:
     """From which size on losses would be found with probability ``POWER``, at spreads like these.
 
-    A loss of x is a ratio of 1 / (1 + x), and is found where the test behind ``p_below`` gives ``alpha`` or less: where
+    A loss of x is a ratio of 1 / (1 + x), and is found where ``p_no_loss`` gives ``alpha`` or less: where
     the mean lies t = t(1 - alpha) of its errors or more below the margin. How far below it the truth has to lie:
 
         log(1 + loss) = log(1 + margin) + (t + u) error,  u = z(POWER) sqrt(1 + t^2 / (2 d)) / (1 - 1 / (4 d))

@@ -3,23 +3,17 @@
 A control is a cell under a second name. Whatever lies between its two names is noise, judged by the one place that
 judges all ratios: a control that comes out faster or slower is a false alarm, and other verdicts may be as well.
 
-Drift is the median over all pairs of runs of the same cell of the change of log time per unit of the sweep, with the
-interval of the seasonal Kendall test (Hirsch, Slack and Smith 1982; Gilbert 1987, 17.5), a cell taking the place of a
-season: cells may differ as they like in speed, and a stray run counts no more than any other. A step is where Pettitt's
-test (1979) finds that times before and after differ most. Both take runs for independent, which a disturbance that
-outlasts a run is not: they alarm only where the change also exceeds the margin within which two cells tie.
+Drift and steps are ``run_order``'s, what disturbed a single run is ``disturbance``'s; here they are told as checks.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import stats
 
 from bench.analysis.columns import NOISE, frame
@@ -33,24 +27,13 @@ from bench.analysis.compare import (
     compare,
     why_no_ratio,
 )
+from bench.analysis.disturbance import WORDS, looked_at
 from bench.analysis.intervals import trimmed_degrees
-from bench.records import NoiseRecord
+from bench.analysis.run_order import Change, drift, least_p_of_step, step, timeline
 
 CONTROL, DRIFT, STEP, DISTURBED_RUNS = "control", "drift", "step", "disturbed_runs"
 QUIET, DISTURBED, UNKNOWN = "quiet", "disturbed", "unknown"
 
-STEAL_LIMIT = 0.02
-"""Processors' worth of time that the host may take of the processors that a run may use."""
-OTHERS_LIMIT = 0.2
-"""Processors' worth of time that other programs may use of those; half of it where the run's threads need them all.
-
-Neither limit grows with the threads or the processors: a step ends when its last thread does, so what one of them loses
-all may lose.
-"""
-STEAL_SHARE_LIMIT, OTHERS_SHARE_LIMIT = 0.01, 0.10
-"""The same as shares of all processors' time: for runs of which no more was recorded."""
-LOAD_LIMIT = 0.25
-"""Load beyond our own threads, per processor; looked at only where nobody counts processor time."""
 RUNS_LIMIT = 0.10
 """Share of a sweep's runs that may be disturbed."""
 POWER = 0.9
@@ -61,70 +44,6 @@ QUIET_WITHIN = 0.10
 Twice the margin of a tie, and so true of every tie: few rounds prove one even on a steady machine, and where the same
 cell may be off by more, no difference that a reader would act on is safe.
 """
-MOST_OF_A_CELL = 300
-"""Runs of one cell that enter its drift: pairs grow with their square."""
-
-WORDS = {
-    "others": "other programs",
-    "steal": "the virtual machine's host",
-    "thermal": "heat",
-    "limit": "the control group's CPU limit",
-    "load": "load",
-    "gpu_temperature": "GPU: temperature",
-    "gpu_power": "GPU: power",
-    "gpu_hardware": "GPU: slowed by its hardware",
-    "gpu_others": "GPU: other programs",
-}
-"""What can disturb a run, as the column ``disturbance`` names it and as people do."""
-
-FloatArray = NDArray[np.float64]
-
-
-def disturbance(noise: NoiseRecord, threads: int) -> str | None:
-    """What disturbed a run, by the names in ``WORDS``; None where nothing known did.
-
-    Args:
-        noise: what was seen of the machine meanwhile.
-        threads: compute threads of the run itself.
-    """
-    over = {
-        "others": _took_over(
-            (noise.others_processors, _others_limit(noise, threads)), (noise.others_share, OTHERS_SHARE_LIMIT)
-        ),
-        "steal": _took_over((noise.steal_processors, STEAL_LIMIT), (noise.steal_share, STEAL_SHARE_LIMIT)),
-        "thermal": _over(noise.thermal_throttles, 0),
-        "limit": _over(noise.limit_throttles, 0),
-        "load": not _counted(noise) and _over(_foreign_load(noise, threads), LOAD_LIMIT),
-    }
-    over |= {f"gpu_{what}": what in (noise.gpu_slowed_by or "") for what in ("temperature", "power", "hardware")}
-    over |= {"gpu_others": _over(noise.gpu_others, 0)}
-    return ", ".join(name for name, holds in over.items() if holds) or None
-
-
-def _over(value: float | None, limit: float) -> bool:
-    return value is not None and value > limit
-
-
-def _took_over(processors: tuple[float | None, float], share: tuple[float | None, float]) -> bool:
-    """Whether a value exceeds its limit: of the processors' worth where that was recorded, else of the share."""
-    return _over(*(processors if processors[0] is not None else share))
-
-
-def _others_limit(noise: NoiseRecord, threads: int) -> float:
-    to_spare = noise.processors is None or noise.processors > threads
-    return OTHERS_LIMIT if to_spare else OTHERS_LIMIT / 2
-
-
-def _counted(noise: NoiseRecord) -> bool:
-    """Whether somebody counted other programs' processor time."""
-    return noise.others_processors is not None or noise.others_share is not None
-
-
-def _foreign_load(noise: NoiseRecord, threads: int) -> float | None:
-    """The run before ours was ours as well."""
-    if noise.load_before is None or not noise.processors:
-        return None
-    return (noise.load_before - threads) / noise.processors
 
 
 def noise_table(runs: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
@@ -190,7 +109,7 @@ def _doubt_of_drift(row: dict[Any, Any]) -> str | None:
 def _doubt_of_step(row: dict[Any, Any]) -> str | None:
     if np.isnan(row["value"]):
         return f"{row['reason']}, so neither drift nor steps can be told"
-    return "too few runs to tell a step" if _pettitt(row["n"] ** 2 // 4, row["n"]) > ALPHA else None
+    return "too few runs to tell a step" if least_p_of_step(row["n"]) > ALPHA else None
 
 
 def _doubt_of_runs(row: dict[Any, Any]) -> str | None:
@@ -277,128 +196,7 @@ def _name(pair: dict[Any, Any]) -> str:
     return "-".join(str(pair[part]) for part in ("framework", "backend") if isinstance(pair[part], str))
 
 
-# Run order
-
-
-def timeline(runs: pd.DataFrame) -> pd.DataFrame:
-    """The measured runs in the order of their starts.
-
-    Returns:
-        ``cell_id``, ``round``, ``relative`` (its step time over the median of its cell), ``passed`` (how much of the
-        sweep lay before it: 0 for the first run, 1 for the last) and ``disturbance``.
-    """
-    timed = runs[runs["step_us"].notna()]
-    ordered = timed.sort_values(["started_at", "round", "order_in_round", "cell_id"], kind="stable", ignore_index=True)
-    middle = ordered.groupby("cell_id")["step_us"].transform("median")
-    return pd.DataFrame(
-        {
-            "cell_id": ordered["cell_id"],
-            "round": ordered["round"],
-            "relative": ordered["step_us"] / middle,
-            "passed": np.arange(len(ordered)) / max(len(ordered) - 1, 1),
-            "disturbance": ordered["disturbance"],
-        }
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Change:
-    """A change of times in the course of a sweep as a ratio of late to early; NaN where it cannot be told.
-
-    Attributes:
-        ratio: above 1: later runs took longer.
-        low: lower end of its interval.
-        high: upper end of it.
-        p: of there being none.
-        n: runs behind it.
-        position: the run it comes before, where it has a place.
-    """
-
-    ratio: float
-    low: float = float("nan")
-    high: float = float("nan")
-    p: float
-    n: int
-    position: int | None = None
-
-    @property
-    def alarming(self) -> bool:
-        """Whether it is there beyond doubt, and larger than the margin within which two cells tie."""
-        return self.p <= ALPHA and abs(np.log(self.ratio)) > np.log(1 + TIE_MARGIN)
-
-
-def drift(line: pd.DataFrame) -> Change:
-    """How much longer than the first run the last one took.
-
-    Args:
-        line: see ``timeline``.
-    """
-    logs, passed = np.log(line["relative"].to_numpy(np.float64)), line["passed"].to_numpy(np.float64)
-    groups = [_thinned(np.asarray(rows)) for rows in line.groupby("cell_id", sort=True).indices.values()]
-    sizes = np.array([len(rows) for rows in groups], dtype=np.float64)
-    changes, slopes = _pairwise(logs, passed, groups)
-    n = int(sizes[sizes > 1].sum())
-    if not len(slopes):
-        return Change(ratio=float("nan"), p=float("nan"), n=n)
-    spread = float(np.sqrt((sizes * (sizes - 1) * (2 * sizes + 5)).sum() / 18))
-    score = float(np.sign(changes).sum())
-    low, high = _rank_interval(np.sort(slopes), spread)
-    return Change(
-        ratio=float(np.exp(np.median(slopes))),
-        low=float(np.exp(low)),
-        high=float(np.exp(high)),
-        p=float(2 * stats.norm.sf(max(abs(score) - 1, 0) / spread)),
-        n=n,
-    )
-
-
-def _thinned(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    return rows[:: -(-len(rows) // MOST_OF_A_CELL)]
-
-
-def _pairwise(logs: FloatArray, passed: FloatArray, groups: list[NDArray[np.int64]]) -> tuple[FloatArray, FloatArray]:
-    """Change and change per unit of the sweep between any two runs of the same cell, later minus earlier."""
-    early, late = [], []
-    for rows in groups:
-        first, second = np.triu_indices(len(rows), 1)
-        early.append(rows[first])
-        late.append(rows[second])
-    if not early:
-        return np.empty(0), np.empty(0)
-    before, after = np.concatenate(early), np.concatenate(late)
-    changes = logs[after] - logs[before]
-    return changes, changes / (passed[after] - passed[before])
-
-
-def _rank_interval(ordered: FloatArray, spread: float) -> tuple[float, float]:
-    """The slopes whose ranks lie a normal quantile of the score's spread apart; NaN where there are too few."""
-    outside = int((len(ordered) - stats.norm.ppf(1 - ALPHA / 2) * spread) / 2)
-    if outside < 1:
-        return float("nan"), float("nan")
-    return float(ordered[outside - 1]), float(ordered[-outside])
-
-
-def step(line: pd.DataFrame) -> Change:
-    """The place before and after which times of cells measured twice differ most, and by how much.
-
-    Args:
-        line: see ``timeline``.
-    """
-    repeated = line["cell_id"].duplicated(keep=False).to_numpy()
-    logs, places = np.log(line["relative"].to_numpy(np.float64)[repeated]), np.flatnonzero(repeated)
-    n = len(logs)
-    if n < 2:
-        return Change(ratio=float("nan"), p=float("nan"), n=n)
-    scores = 2 * np.cumsum(stats.rankdata(logs))[:-1] - np.arange(1, n) * (n + 1)
-    last_before = int(np.argmax(np.abs(scores)))
-    difference = np.median(logs[last_before + 1 :]) - np.median(logs[: last_before + 1])
-    p = _pettitt(float(scores[last_before]), n)
-    return Change(ratio=float(np.exp(difference)), p=p, n=n, position=int(places[last_before + 1]))
-
-
-def _pettitt(score: float, n: int) -> float:
-    """Chance of so large a score of n runs where there is no step; none is larger than that of n runs cut in halves."""
-    return min(1.0, 2 * float(np.exp(-6 * score**2 / (n**3 + n**2))))
+# Changes in run order
 
 
 def _drift_row(line: pd.DataFrame) -> dict[str, Any]:
@@ -440,11 +238,6 @@ def _grew(ratio: float) -> str:
 
 
 # Other programs
-
-
-def looked_at(runs: pd.DataFrame) -> pd.Series[bool]:
-    """Which runs have any figure that tells of other programs."""
-    return runs[["others_processors", "others_share", "steal_share", "load_before"]].notna().any(axis=1)
 
 
 def _disturbed_row(runs: pd.DataFrame) -> dict[str, Any]:

@@ -170,7 +170,7 @@ def _judged(times: Paired, loops: Sequence[str], others: Sequence[str]) -> tuple
     mean, error, degrees, n = trimmed_mean_and_error(times.ratios)
     pair, _ = pd.factorize(pd.Series([tuple(sorted(both)) for both in zip(loops, others, strict=True)], dtype=object))
     _, once = np.unique(pair, return_index=True)
-    seen = judge(mean[once], error[once], degrees[once], n[once], settle=False)
+    seen = judge(mean[once], error[once], degrees[once], n[once])
     own, other = times.medians
     certain = seen.differs[pair] & (np.sign(mean) == np.sign(other - own))
     return np.where(certain, np.sign(mean), 0).astype(np.int64), (np.array(seen.verdict, np.str_) == TIE)[pair]

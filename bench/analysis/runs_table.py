@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from bench.analysis.columns import RUNS, frame
 from bench.analysis.convergence import Reached, reach, why_not_reached
+from bench.analysis.disturbance import disturbance
 from bench.analysis.intervals import medians
-from bench.analysis.noise import disturbance
 from bench.analysis.numerics import numeric_flags
 from bench.analysis.steadiness import Course, courses
 from bench.records import MemoryRecord, RunResult, Status

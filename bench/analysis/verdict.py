@@ -169,11 +169,11 @@ def verdict(tables: Tables, sweep: SweepRecord) -> Verdict:
     """The verdict of a sweep, from its tables and its plan."""
     findings, bests, recommendations = list[Finding](), list[FrameworkBest](), list[Recommendation]()
     measured = tables.cells[tables.cells["n_measured"] > 0]
-    rates, times = by_round(tables.runs, "samples_per_s"), times_to_target(tables.runs)
+    values = judged_by(tables.runs)
     for _, group in measured.groupby(["device", "workload"], sort=True):
         found = [
-            _decided(FASTEST_PER_SAMPLE, "samples_per_s", group, rates, larger_is_better=True),
-            _decided(FASTEST_TO_TARGET, "time_to_target_s", _reliable(group), times, larger_is_better=False),
+            _decided(FASTEST_PER_SAMPLE, "samples_per_s", group, values, larger_is_better=True),
+            _decided(FASTEST_TO_TARGET, "time_to_target_s", _reliable(group), values, larger_is_better=False),
             _by_memory(group),
         ]
         findings += found
@@ -195,6 +195,11 @@ def reaches_reliably(cells: pd.DataFrame) -> pd.Series[bool]:
     return (cells["n_reached"] > 0) & (cells["n_censored"] <= 1)
 
 
+def judged_by(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """What the cells are compared by to answer a question, as ``compare`` takes it, by the question's kind."""
+    return {FASTEST_PER_SAMPLE: by_round(runs, "samples_per_s"), FASTEST_TO_TARGET: times_to_target(runs)}
+
+
 def times_to_target(runs: pd.DataFrame) -> pd.DataFrame:
     """Seconds to the target as ``by_round``; a run that missed it has its cell's longest training time.
 
@@ -206,13 +211,15 @@ def times_to_target(runs: pd.DataFrame) -> pd.DataFrame:
     return times.mask(by_round(runs.assign(missed=missed), "missed") == 1, whole, axis=0)
 
 
-def _decided(kind: str, quantity: str, group: pd.DataFrame, values: pd.DataFrame, *, larger_is_better: bool) -> Finding:
+def _decided(
+    kind: str, quantity: str, group: pd.DataFrame, values: dict[str, pd.DataFrame], *, larger_is_better: bool
+) -> Finding:
     ranked = _ranked(group, quantity, larger_is_better=larger_is_better)
     if not ranked:
         return _undecided(kind, quantity, group)
     least = min(MIN_PAIRS, max(choice.n for choice in ranked))
     choices = [choice for choice in ranked if choice.n >= least]
-    winner, rivals = _best(choices, values, larger_is_better=larger_is_better)
+    winner, rivals = _best(choices, values[kind], larger_is_better=larger_is_better)
     return Finding(
         kind=kind,
         device=winner.device,

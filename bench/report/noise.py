@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis import noise
+from bench.analysis import disturbance, noise
 from bench.analysis.compare import TIE_MARGIN
 from bench.report import format as fmt
 from bench.report.figures.base import floats
@@ -175,18 +175,18 @@ _WORDS: dict[str, Callable[[View, Row], tuple[str, str]]] = {
 
 def limits() -> list[str]:
     """When a run counts as disturbed, in words."""
-    most, few = fmt.setting(noise.OTHERS_LIMIT), fmt.setting(noise.OTHERS_LIMIT / 2)
-    shares = f"{fmt.limit(noise.OTHERS_SHARE_LIMIT)} and {fmt.limit(noise.STEAL_SHARE_LIMIT)}"
+    most, few = fmt.setting(disturbance.OTHERS_LIMIT), fmt.setting(disturbance.OTHERS_LIMIT / 2)
+    shares = f"{fmt.limit(disturbance.OTHERS_SHARE_LIMIT)} and {fmt.limit(disturbance.STEAL_SHARE_LIMIT)}"
     return [
         f"other programs used more than {most} processors' worth of time on the processors that it may use "
         f"({few} where its threads need them all)",
-        f"the host of a virtual machine took more than {fmt.setting(noise.STEAL_LIMIT)} of those "
+        f"the host of a virtual machine took more than {fmt.setting(disturbance.STEAL_LIMIT)} of those "
         f"(of runs of which only shares of the whole machine were recorded: more than {shares} of it)",
         "heat or power slowed a core",
         "the control group's CPU limit stopped the run",
         "heat or power slowed its GPU, or another process was there to compute on it",
         "or, where nobody counts processor time, the load beyond our own was above "
-        f"{fmt.setting(noise.LOAD_LIMIT)} per processor",
+        f"{fmt.setting(disturbance.LOAD_LIMIT)} per processor",
     ]
 
 

@@ -46,8 +46,8 @@ def judged(
 
 
 def _family(ours: pd.DataFrame, theirs: pd.DataFrame, ids: list[str], margin: float, same_runs: bool) -> pd.DataFrame:
-    seen = _compared(ours, theirs, ids, margin, same_runs)
-    p = holm(seen.p_below)
+    seen = _compared(ours, theirs, ids, same_runs)
+    p = holm(seen.p_no_loss(margin))
     columns = {
         "ratio": seen.ratio, "low": seen.low, "high": seen.high, "p_holm": seen.p_holm, "verdict": seen.verdict,
         "more_runs": seen.more_rounds, "p_regression_holm": p, "regression": (p <= ALPHA).tolist(),
@@ -56,14 +56,12 @@ def _family(ours: pd.DataFrame, theirs: pd.DataFrame, ids: list[str], margin: fl
     return pd.DataFrame({name: pd.Series(values, index=ids) for name, values in columns.items()})
 
 
-def _compared(
-    ours: pd.DataFrame, theirs: pd.DataFrame, ids: Sequence[str], margin: float, same_runs: bool
-) -> Comparisons:
+def _compared(ours: pd.DataFrame, theirs: pd.DataFrame, ids: Sequence[str], same_runs: bool) -> Comparisons:
     if not same_runs:
-        return compare_independent(ours, theirs, ids, ids, loss_margin=margin)
+        return compare_independent(ours, theirs, ids, ids)
     mine, base = [f"ours {id_}" for id_ in ids], [f"theirs {id_}" for id_ in ids]
     both = pd.concat([ours.loc[list(ids)].set_axis(mine), theirs.loc[list(ids)].set_axis(base)])
-    return compare(both, mine, base, loss_margin=margin)
+    return compare(both, mine, base)
 
 
 def _why_no_verdict(n_base: int, n: int) -> str | None:

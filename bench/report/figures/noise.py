@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from bench.analysis import noise
 from bench.analysis.compare import TIE_MARGIN
+from bench.analysis.disturbance import WORDS
+from bench.analysis.run_order import timeline
 from bench.report import format as fmt
 from bench.report import noise as told
 from bench.report import style
@@ -45,7 +47,7 @@ _UNDISTURBED = (style.GREY, "o")
 
 
 def _draw(view: View) -> SubFigure | str:
-    line = noise.timeline(view.tables.every_run)
+    line = timeline(view.tables.every_run)
     if line.empty:
         return "No run was measured, so nothing shows how steady the machine was."
     controls = _controls(view)
@@ -201,7 +203,7 @@ def _explanations(line: pd.DataFrame, controls: list[told.Row]) -> list[Line2D]:
         return note_handle(label, linestyle="none", marker=marker, markersize=5, color=colour)
 
     first = {str(text).partition(",")[0] for text in line["disturbance"].dropna()}
-    looks = [dot(f"disturbed: {noise.WORDS[kind]}", *_LOOKS[kind]) for kind in _LOOKS if kind in first]
+    looks = [dot(f"disturbed: {WORDS[kind]}", *_LOOKS[kind]) for kind in _LOOKS if kind in first]
     pair = [dot("control, 95 % interval", style.BLUE, "D"), dot("its rounds", style.INK, "o")] if controls else []
     return [
         dot("undisturbed run" if looks else "one run", *_UNDISTURBED),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -117,7 +118,7 @@ def test_the_winner_is_never_proven_slower_than_another_device() -> None:
     gpu, cpu = [100.0, 101, 102, 103, 104], [110.0, 111, 113, 113, 115, 60, 60, 61, 61, 62]
     runs = pd.DataFrame(
         {"cell_id": ["gpu"] * 5 + ["cpu"] * 10, "round": [*range(5), *range(10)], "samples_per_s": gpu + cpu}
-    )
+    ).assign(status="ok", target_loss=np.nan, time_to_target_s=np.nan, training_s=1.0)
     cells = pd.DataFrame(
         {"cell_id": ["gpu", "cpu"], "workload": "w", "n_measured": [5, 10], "samples_per_s": [102.0, 86.0]}
     )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.analysis import noise
@@ -29,7 +29,6 @@ QUIET = NoiseRecord(
     thermal_throttles=0,
 )  # fmt: skip
 BUSY = dataclasses.replace(QUIET, others_share=0.4, others_processors=0.8)
-OLD: dict[str, Any] = {"others_processors": None, "steal_processors": None}
 
 
 def swept(path: Path, **recipe: Any) -> Tables:
@@ -182,81 +181,7 @@ def test_a_difference_of_the_floors_size_is_found_nine_times_in_ten() -> None:
     assert np.mean(p <= 0.05) == pytest.approx(0.9, abs=0.03)
 
 
-# Run order
-
-
-def line_of(relative: Any, cells: int) -> pd.DataFrame:
-    """Runs of so many cells in turn, as ``timeline`` gives them."""
-    n = len(relative)
-    return pd.DataFrame(
-        {
-            "cell_id": [f"c{k % cells}" for k in range(n)],
-            "round": np.arange(n) // cells,
-            "relative": relative,
-            "passed": np.arange(n) / (n - 1),
-            "disturbance": None,
-        }
-    )
-
-
-@settings(deadline=None)
-@given(change=st.floats(-0.5, 0.5), cells=st.integers(1, 7), rounds=st.integers(2, 6), data=st.data())
-def test_drift_is_read_off_exactly_whatever_speeds_the_cells_have(
-    change: float, cells: int, rounds: int, data: st.DataObject
-) -> None:
-    speeds = np.array(data.draw(st.lists(st.floats(-3, 3), min_size=cells, max_size=cells)))
-    n = cells * rounds
-    logs = change * np.arange(n) / max(n - 1, 1) + np.tile(speeds, rounds)
-    seen = noise.drift(line_of(np.exp(logs), cells))
-    assert math.log(seen.ratio) == pytest.approx(change, abs=1e-9)
-    assert not seen.ratio < seen.low
-    assert not seen.ratio > seen.high
-
-
-@pytest.mark.parametrize("change", [-0.2, 0.0, 0.2])
-def test_drift_shrugs_at_stray_runs(change: float) -> None:
-    rng, n = np.random.default_rng(5), 100
-    logs = change * np.arange(n) / (n - 1) + rng.normal(0, 0.01, n)
-    logs[rng.choice(n, 12, replace=False)] += 2.0
-    seen = noise.drift(line_of(np.exp(logs), 20))
-    assert math.log(seen.ratio) == pytest.approx(change, abs=0.03)
-    assert seen.alarming == (change != 0)
-
-
-def test_the_interval_of_the_drift_covers_as_it_says() -> None:
-    rng, n, change = np.random.default_rng(7), 60, 0.1
-    seen = [
-        noise.drift(line_of(np.exp(change * np.arange(n) / (n - 1) + rng.standard_t(3, n) * 0.02), 12))
-        for _ in range(300)
-    ]
-    covered = np.mean([math.log(d.low) <= change <= math.log(d.high) for d in seen])
-    assert covered == pytest.approx(0.95, abs=0.035)
-    quiet = [noise.drift(line_of(np.exp(rng.standard_t(3, n) * 0.02), 12)).p <= 0.05 for _ in range(300)]
-    assert np.mean(quiet) <= 0.08
-
-
-def test_a_steady_sweep_of_few_runs_has_no_interval_and_no_alarm() -> None:
-    seen = noise.drift(line_of([1.0, 1.0, 1.0, 1.0], 2))
-    assert (seen.ratio, seen.alarming) == (1.0, False)
-    assert math.isnan(noise.drift(line_of([1.0, 1.0], 2)).ratio)
-
-
-def test_thousands_of_runs_of_one_cell_are_thinned() -> None:
-    n = 9_000
-    seen = noise.drift(line_of(np.exp(0.1 * np.arange(n) / (n - 1)), 1))
-    assert math.log(seen.ratio) == pytest.approx(0.1)
-    assert seen.n <= noise.MOST_OF_A_CELL
-
-
-def test_a_step_is_found_where_it_is() -> None:
-    rng = np.random.default_rng(9)
-    logs = rng.normal(0, 0.02, 80) + np.where(np.arange(80) >= 50, math.log(1.2), 0.0)
-    seen = noise.step(line_of(np.exp(logs), 8))
-    assert seen.position is not None
-    assert abs(seen.position - 50) <= 2
-    assert seen.ratio == pytest.approx(1.2, abs=0.02)
-    assert seen.alarming
-    assert not noise.step(line_of(np.exp(rng.normal(0, 0.02, 80)), 8)).alarming
+# Changes in run order
 
 
 def test_a_drifting_machine_disturbs_the_sweep(tmp_path: Path) -> None:
@@ -266,44 +191,7 @@ def test_a_drifting_machine_disturbs_the_sweep(tmp_path: Path) -> None:
     assert any("from the first run to the last" in reason for reason in noise.disturbances(tables.noise))
 
 
-def test_the_timeline_follows_the_starts(quiet: Tables) -> None:
-    runs = quiet.every_run
-    line = noise.timeline(runs)
-    order = runs.sort_values(["round", "order_in_round"])
-    assert line["cell_id"].tolist() == order["cell_id"].tolist()
-    assert (line["passed"].iloc[0], line["passed"].iloc[-1]) == (0.0, 1.0)
-    assert (line.groupby("cell_id")["relative"].median() == 1.0).all()
-
-
 # Other programs
-
-
-@pytest.mark.parametrize(
-    ("changes", "threads", "disturbed"),
-    [
-        ({}, 1, None),
-        ({"others_processors": 0.21}, 1, "others"),
-        ({"others_processors": 0.19}, 1, None),
-        ({"others_processors": 0.11}, 2, "others"),  # its threads need both processors
-        ({"steal_processors": 0.021}, 1, "steal"),
-        # Shares of the whole machine say more or less than the processors that the run may use.
-        ({"others_share": 0.9, "steal_share": 0.9}, 1, None),
-        ({"processors": 64, "others_share": 0.016, "others_processors": 1.0}, 1, "others"),
-        # Of an old record nothing else is known.
-        (OLD | {"others_share": 0.11}, 1, "others"),
-        (OLD | {"others_share": 0.09}, 2, None),
-        (OLD | {"steal_share": 0.011}, 1, "steal"),
-        ({"thermal_throttles": 1, "limit_throttles": 2}, 1, "thermal, limit"),
-        # Load is asked only where nobody counts processor time, and our own threads are no disturbance.
-        ({"load_before": 9.0}, 1, None),
-        (OLD | {"load_before": 9.0}, 1, None),
-        (OLD | {"load_before": 9.0, "others_share": None}, 1, "load"),
-        (OLD | {"load_before": 2.0, "others_share": None}, 2, None),
-        (OLD | {"load_before": None, "others_share": None, "steal_share": None, "thermal_throttles": None}, 1, None),
-    ],
-)
-def test_what_disturbs_a_run(changes: dict[str, Any], threads: int, disturbed: str | None) -> None:
-    assert noise.disturbance(dataclasses.replace(QUIET, **changes), threads) == disturbed
 
 
 def busy_from(share: float) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bench.analysis.noise import disturbance
+from bench.analysis.disturbance import disturbance
 from bench.plan.gpus import Nvidia, NvidiaGpu
 from bench.plan.system import CpuTimes, Fact, SystemFiles
 from bench.records import NoiseRecord
