@@ -14,9 +14,9 @@ seeds are fixed, so that the figures repeat. Every figure is a share in per cent
   formula for known spread, (z(1 - alpha / 2) + z(power)) CV sqrt(2 / n), or a third more: the spread is estimated, and
   trimming gives away a fifth here for what it wins as soon as some runs are slow, see "without trimming".
 
-Below stands what no bar is set for: the interval of a cell that was chosen because it is best, intervals of a ratio
-(wide where slow runs are too few to be trimmed), other ways to make an interval, and how often the rounds settle it
-that ``more_rounds`` asks for.
+Below stands what no bar is set for: frameworks compared by loops that were chosen because they are fastest, the
+interval of a cell chosen so, intervals of a ratio (wide where slow runs are too few to be trimmed), other ways to make
+an interval, and how often the rounds settle it that ``more_rounds`` asks for.
 """
 
 from __future__ import annotations
@@ -42,9 +42,11 @@ Ends = tuple[FloatArray, FloatArray]
 
 ROUNDS = (5, 10, 30)
 PAIRS = 100_000
-FAMILIES, FAMILY = 2_000, 20
+FAMILIES, FAMILY = 5_000, 20
 GRIDS = (3, 10, 40)
 """Cells among which a best one is looked for."""
+LOOPS = 4
+"""Of a framework, where the fastest of each is compared."""
 FEW = 400
 """Sweeps for what takes long and has no bar."""
 
@@ -109,6 +111,9 @@ def rows() -> Iterator[Row]:
     for kind in (KINDS[0], EVERYTHING):
         figures = [smallest_found(kind, n, trimmed=False) for n in ROUNDS]
         yield Row(f"smallest change, without trimming: {kind.name}", figures)
+    for theirs in (1, LOOPS):
+        what = f"alarm, fastest of {LOOPS} loops against {f'that of {theirs}' if theirs > 1 else 'one'}"
+        yield Row(f"{what}: {EVERYTHING.name}", [alarms_of_the_fastest(LOOPS, theirs, n) for n in ROUNDS])
     for cells in GRIDS:
         yield Row(
             f"interval of the best of {cells}: {EVERYTHING.name}", [coverage_of_the_best(cells, n) for n in ROUNDS]
@@ -234,6 +239,17 @@ def alarms_of_the_best(
         called = dict(zip(others, seen.differs & (seen.ratio > 1), strict=True))
         wrong += any(called[ids[cell]] for cell in as_fast)
     return wrong / sweeps
+
+
+def alarms_of_the_fastest(ours: int, theirs: int, rounds: int, sweeps: int = PAIRS // 10) -> float:
+    """Share of sweeps of equal cells in which the fastest of so many is called another than the fastest of others."""
+    rng = np.random.default_rng([ours, theirs, rounds])
+    logs = log_times(EVERYTHING, rng, sweeps=sweeps, cells=ours + theirs, rounds=rounds)
+    fastest = [
+        side[np.arange(sweeps), np.median(side, axis=2).argmin(axis=1)] for side in np.split(logs, [ours], axis=1)
+    ]
+    p, _ = p_values(*trimmed_mean_and_error(fastest[0] - fastest[1])[:3])
+    return float(np.mean(p <= ALPHA))
 
 
 def coverage_of_the_best(cells: int, rounds: int, sweeps: int = FAMILIES) -> float:
