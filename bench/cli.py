@@ -251,7 +251,7 @@ def regression_margin(text: str) -> float:
     if not _LEAST_MARGIN <= margin < 1:
         raise UsageError(
             f"--fail-on-regression {text} is no margin",
-            "it is a share of the baseline's throughput, from 0.1% to below 100%",
+            "it is how much longer than in the baseline the same work may take, from 0.1% to below 100%",
             "write for example --fail-on-regression 5% or 0.05",
         )
     return margin
