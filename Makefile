@@ -100,7 +100,7 @@ bench-aa: venv ## real false alarms: one cell against itself, 200 times (ten min
 	@$(BIN)/python -m tests.benchmarks.real_aa $(ARGS)
 
 .PHONY: bench-planted
-bench-planted: venv ## real slowdowns of 5 % and 2 %, planted in an engine, 100 times (48 minutes, alone)
+bench-planted: venv ## real slowdowns of 5 % and 2 %, planted in an engine, 100 times (85 minutes, alone)
 	@$(BIN)/python -m tests.benchmarks.planted $(ARGS)
 
 .PHONY: bench-precision

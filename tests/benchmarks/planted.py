@@ -44,8 +44,9 @@ class Demand(NamedTuple):
 DEMANDS = (Demand(0.05, 0.99), Demand(0.02, 0.90))
 PAIRS = 30
 """Of runs, in each trial and for each slowdown: the most that the bars allow."""
-STEADY_S = 0.25
-"""Longer than other bars' runs: a neighbour disturbs a run for a tenth of a second, and the median sees past that."""
+STEADY_S = 0.5
+"""Between the least of a standard and of a rigorous sweep: a neighbour disturbs a run for tenths of a second, and the
+median sees past that."""
 
 
 class Outcome(NamedTuple):

@@ -90,6 +90,14 @@ def main() -> int:
 
 def rows() -> Iterator[Row]:
     """The table, line by line."""
+    yield from _false_alarms()
+    yield from _held("tied, though the margin apart", false_ties, _at_most)
+    yield from _held("interval of a cell", coverage, _between)
+    yield from _changes_found()
+    yield from _without_a_bar()
+
+
+def _false_alarms() -> Iterator[Row]:
     yield from _held("alarm, pairs", alarms, _at_most)
     yield _at_most(f"alarm, two sweeps: {EVERYTHING.name}", [alarms_of_two_sweeps(n) for n in ROUNDS])
     yield _at_most(f"any alarm in {FAMILY} pairs: {EVERYTHING.name}", [alarms_in_families(n) for n in ROUNDS])
@@ -99,8 +107,9 @@ def rows() -> Iterator[Row]:
             yield _at_most(f"alarm, {what}: {EVERYTHING.name}", [alarms_of_the_best(cells, n, step) for n in ROUNDS])
         holm_alone = [alarms_of_the_best(cells, n, chosen=False) for n in ROUNDS]
         yield Row(f"the same by Holm alone, best of {cells}", holm_alone)
-    yield from _held("tied, though the margin apart", false_ties, _at_most)
-    yield from _held("interval of a cell", coverage, _between)
+
+
+def _changes_found() -> Iterator[Row]:
     formula, found = detectable_by_formula(ROUNDS[-1]), smallest_found(KINDS[0], ROUNDS[-1])
     yield Row("smallest change found, by the formula", [detectable_by_formula(n) for n in ROUNDS])
     most = MOST_OVER_FORMULA * formula
@@ -111,6 +120,9 @@ def rows() -> Iterator[Row]:
     for kind in (KINDS[0], EVERYTHING):
         figures = [smallest_found(kind, n, trimmed=False) for n in ROUNDS]
         yield Row(f"smallest change, without trimming: {kind.name}", figures)
+
+
+def _without_a_bar() -> Iterator[Row]:
     for theirs in (1, LOOPS):
         what = f"alarm, fastest of {LOOPS} loops against {f'that of {theirs}' if theirs > 1 else 'one'}"
         yield Row(f"{what}: {EVERYTHING.name}", [alarms_of_the_fastest(LOOPS, theirs, n) for n in ROUNDS])
