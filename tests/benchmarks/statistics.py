@@ -124,7 +124,7 @@ def _changes_found() -> Iterator[Row]:
 
 def _without_a_bar() -> Iterator[Row]:
     for theirs in (1, LOOPS):
-        what = f"alarm, fastest of {LOOPS} loops against {f'that of {theirs}' if theirs > 1 else 'one'}"
+        what = f"alarm, fastest of {LOOPS} against that of {theirs}"
         yield Row(f"{what}: {EVERYTHING.name}", [alarms_of_the_fastest(LOOPS, theirs, n) for n in ROUNDS])
     for cells in GRIDS:
         yield Row(

@@ -210,9 +210,7 @@ def _same(row: list[Trace]) -> str:
     apart = float(np.abs(first - second).max())
     if apart > _SAME_LOSS:
         return ""
-    return (
-        f" Both follow the same order of rows: their losses are one curve, at most {fmt.significant(apart, 1)} apart."
-    )
+    return f" Both follow the same order of rows: their losses are one curve, at most {fmt.scientific(apart)} apart."
 
 
 def _table(view: View) -> DataTable:

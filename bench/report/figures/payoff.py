@@ -104,7 +104,8 @@ def _draw_costs(axes: Axes, families: Sequence[tuple[Family, pd.DataFrame]]) -> 
         look, cold_and_warm = family.look, _ends(cells)
         ends = [end for end in cold_and_warm if end is not None]
         axes.plot(ends, [place] * len(ends), color=look.colour, linewidth=1.4, linestyle=look.linestyle, zorder=2)
-        for values in (_cold(cells), floats(cells["first_step_warm_s"])):
+        single = [_cold(cells), floats(cells["first_step_warm_s"])]
+        for values in single:
             axes.scatter(values, [place] * len(values), s=9, color=look.colour, alpha=0.35, linewidths=0, zorder=2.5)
         for end, face in zip(cold_and_warm, (look.colour, style.CARD), strict=True):
             if end is not None:
@@ -112,9 +113,10 @@ def _draw_costs(axes: Axes, families: Sequence[tuple[Family, pd.DataFrame]]) -> 
                     [end], [place], marker=look.marker, markersize=7, color=look.colour, markerfacecolor=face,
                     linestyle="none", zorder=3,
                 )  # fmt: skip
+        beyond_all = (float(pd.concat(single).max()), place)
         axes.annotate(
-            " / ".join(map(fmt.duration, ends)), (max(ends), place), xytext=(8, 0), textcoords="offset points",
-            va="center", color=style.MUTED, fontsize=9,
+            " / ".join(map(fmt.duration, ends)), beyond_all, xytext=(8, 0), textcoords="offset points", va="center",
+            color=style.MUTED, fontsize=9,
         )  # fmt: skip
     axes.set_yticks(range(len(families)), [family.label for family, _ in families])
     axes.set_ylim(len(families) - 0.4, -0.6)
@@ -236,7 +238,9 @@ def _explanations(view: View, panel: Panel, curves: Sequence[Curve]) -> list[Lin
     if panel.cells["first_step_warm_s"].notna().any():
         hollow = "loads what an earlier run of\nthe cell compiled"
         shown.append(note_handle(hollow, linestyle="none", marker="o", markersize=6, markerfacecolor=style.CARD))
-    shown.append(note_handle("one batch size", linestyle="none", marker="o", markersize=3.0, alpha=0.6))
+    shown.append(
+        note_handle("one batch size\n(large: their median)", linestyle="none", marker="o", markersize=3.0, alpha=0.6)
+    )
     if curves:
         budget = fmt.plural(_budget(view, panel), "epoch")
         shown.append(note_handle(f"this sweep's budget, {budget}", dashes=(4, 3), linewidth=1.1))
@@ -249,7 +253,8 @@ def _finding(view: View) -> str:
     panel = view.panels[0]
     able = panel.cells[panel.cells["cell_id"].astype(str).isin(starting.compiling(view))]
     dearest = row_of_most(able.assign(cold=_cold(able)), "cold")
-    first = f"Dearest to start: {dearest['family']}, whose first step takes {starting.first_step(dearest)}."
+    name = f"{dearest['family']} at batch {size_of(dearest)}"
+    first = f"Dearest to start: {name}, whose first step takes {starting.first_step(dearest)}."
     return " ".join([first, *_pay_offs_at(view, panel)])
 
 
