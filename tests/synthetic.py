@@ -27,6 +27,11 @@ BATCH_SIZES: tuple[int | str, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, "fu
 FASTEST = {"pytorch": "eager", "keras": "compiled", "reference": "eager"}
 FAILURES = (Status.DIVERGED, Status.TIMEOUT, Status.CRASHED, Status.OOM, Status.ERROR)
 TARGET_LOSS = 0.53
+QUIET_NOISE = NoiseRecord(
+    processors=2, load_before=1.0, steal_share=0.0, others_share=0.02, steal_processors=0.0, others_processors=0.04,
+    thermal_throttles=0,
+)  # fmt: skip
+"""What is seen of a machine that does little else."""
 _NO_GPU = "no gpu: {framework} sees none on this machine"
 
 

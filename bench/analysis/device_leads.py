@@ -20,6 +20,7 @@ from bench.analysis.verdict import (
     Finding,
     Rival,
     Verdict,
+    is_rate,
     judged_by,
     reaches_reliably,
     rivals_of,
@@ -73,11 +74,11 @@ def device_leads(verdict: Verdict, cells: pd.DataFrame, runs: pd.DataFrame) -> t
 def _lead(findings: Sequence[Finding], cells: pd.DataFrame, values: dict[str, pd.DataFrame]) -> DeviceLead | None:
     kind = findings[0].kind
     found = [finding.winner for finding in findings if finding.winner is not None]
-    candidates, larger_is_better = _candidates(findings[0], cells), kind == FASTEST_PER_SAMPLE
-    best = sorted(found, key=lambda choice: choice.value, reverse=larger_is_better)
+    candidates, larger = _candidates(findings[0], cells), is_rate(kind)
+    best = sorted(found, key=lambda choice: choice.value, reverse=larger)
     for winner in best:
         others = [choice for choice in best if choice is not winner]
-        rivals = rivals_of(winner, others, values[kind], larger_is_better=larger_is_better, beside=candidates)
+        rivals = rivals_of(winner, others, values[kind], larger_is_better=larger, beside=candidates)
         if all(rival.verdict != SLOWER for rival in rivals):
             without = tuple(finding.device for finding in findings if finding.winner is None)
             return DeviceLead(

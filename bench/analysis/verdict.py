@@ -172,8 +172,8 @@ def verdict(tables: Tables, sweep: SweepRecord) -> Verdict:
     values = judged_by(tables.runs)
     for _, group in measured.groupby(["device", "workload"], sort=True):
         found = [
-            _decided(FASTEST_PER_SAMPLE, "samples_per_s", group, values, larger_is_better=True),
-            _decided(FASTEST_TO_TARGET, "time_to_target_s", _reliable(group), values, larger_is_better=False),
+            _decided(FASTEST_PER_SAMPLE, "samples_per_s", group, values),
+            _decided(FASTEST_TO_TARGET, "time_to_target_s", _reliable(group), values),
             _by_memory(group),
         ]
         findings += found
@@ -211,15 +211,18 @@ def times_to_target(runs: pd.DataFrame) -> pd.DataFrame:
     return times.mask(by_round(runs.assign(missed=missed), "missed") == 1, whole, axis=0)
 
 
-def _decided(
-    kind: str, quantity: str, group: pd.DataFrame, values: dict[str, pd.DataFrame], *, larger_is_better: bool
-) -> Finding:
-    ranked = _ranked(group, quantity, larger_is_better=larger_is_better)
+def is_rate(kind: str) -> bool:
+    """Whether a question is decided by a rate, of which more is better, and not by a time."""
+    return kind == FASTEST_PER_SAMPLE
+
+
+def _decided(kind: str, quantity: str, group: pd.DataFrame, values: dict[str, pd.DataFrame]) -> Finding:
+    ranked = _ranked(group, quantity, larger_is_better=is_rate(kind))
     if not ranked:
         return _undecided(kind, quantity, group)
     least = min(MIN_PAIRS, max(choice.n for choice in ranked))
     choices = [choice for choice in ranked if choice.n >= least]
-    winner, rivals = _best(choices, values[kind], larger_is_better=larger_is_better)
+    winner, rivals = _best(choices, values[kind], larger_is_better=is_rate(kind))
     return Finding(
         kind=kind,
         device=winner.device,
@@ -369,7 +372,7 @@ def _best_per_framework(finding: Finding, group: pd.DataFrame) -> Iterator[Frame
         return
     comparable = _comparable(group, finding.quantity) if finding.kind == SMALLEST_MEMORY else group
     seen = set[str]()
-    for choice in _ranked(comparable, finding.quantity, larger_is_better=finding.kind == FASTEST_PER_SAMPLE):
+    for choice in _ranked(comparable, finding.quantity, larger_is_better=is_rate(finding.kind)):
         if choice.full_framework not in seen:
             seen.add(choice.full_framework)
             yield FrameworkBest(

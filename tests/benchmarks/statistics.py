@@ -257,10 +257,8 @@ def alarms_of_the_fastest(ours: int, theirs: int, rounds: int, sweeps: int = PAI
     """Share of sweeps of equal cells in which the fastest of so many is called another than the fastest of others."""
     rng = np.random.default_rng([ours, theirs, rounds])
     logs = log_times(EVERYTHING, rng, sweeps=sweeps, cells=ours + theirs, rounds=rounds)
-    fastest = [
-        side[np.arange(sweeps), np.median(side, axis=2).argmin(axis=1)] for side in np.split(logs, [ours], axis=1)
-    ]
-    p, _ = p_values(*trimmed_mean_and_error(fastest[0] - fastest[1])[:3])
+    ratios = np.subtract(*map(_fastest, np.split(logs, [ours], axis=1)))
+    p, _ = p_values(*trimmed_mean_and_error(ratios)[:3])
     return float(np.mean(p <= ALPHA))
 
 
@@ -268,9 +266,14 @@ def coverage_of_the_best(cells: int, rounds: int, sweeps: int = FAMILIES) -> flo
     """Share of sweeps of equal cells in which the interval of the one with the best median holds the true median."""
     rng = np.random.default_rng([cells, rounds])
     logs = log_times(EVERYTHING, rng, sweeps=sweeps, cells=cells, rounds=rounds)
-    best = logs[np.arange(sweeps), np.median(logs, axis=2).argmin(axis=1)]
-    seen = intervals(np.exp(best.ravel()), np.repeat(np.arange(sweeps), rounds), groups=sweeps)
+    seen = intervals(np.exp(_fastest(logs).ravel()), np.repeat(np.arange(sweeps), rounds), groups=sweeps)
     return _share_holding((np.log(seen.low), np.log(seen.high)), EVERYTHING)
+
+
+def _fastest(logs: FloatArray) -> FloatArray:
+    """Of every sweep the cell of the least median: shape (sweeps, cells, rounds) becomes (sweeps, rounds)."""
+    fastest: FloatArray = logs[np.arange(len(logs)), np.median(logs, axis=2).argmin(axis=1)]
+    return fastest
 
 
 def _ids(cells: int) -> list[str]:

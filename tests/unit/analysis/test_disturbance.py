@@ -8,12 +8,8 @@ from typing import Any
 import pytest
 
 from bench.analysis.disturbance import disturbance
-from bench.records import NoiseRecord
+from tests.synthetic import QUIET_NOISE
 
-QUIET = NoiseRecord(
-    processors=2, load_before=1.0, steal_share=0.0, others_share=0.02, steal_processors=0.0, others_processors=0.04,
-    thermal_throttles=0,
-)  # fmt: skip
 OLD: dict[str, Any] = {"others_processors": None, "steal_processors": None}
 
 
@@ -42,4 +38,4 @@ OLD: dict[str, Any] = {"others_processors": None, "steal_processors": None}
     ],
 )
 def test_what_disturbs_a_run(changes: dict[str, Any], threads: int, disturbed: str | None) -> None:
-    assert disturbance(dataclasses.replace(QUIET, **changes), threads) == disturbed
+    assert disturbance(dataclasses.replace(QUIET_NOISE, **changes), threads) == disturbed

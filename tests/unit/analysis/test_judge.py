@@ -153,6 +153,15 @@ def test_being_below_the_margin_is_one_of_the_two_one_sided_tests_the_other_way_
         assert p == pytest.approx(stats.t.cdf((mean + EDGE) / error, n - 1))
 
 
+@given(families, st.floats(1e-3, 0.9))
+def test_the_margin_of_losses_changes_nothing_else(family: Family, loss_margin: float) -> None:
+    mean, error, n = (np.array(values) for values in zip(*family, strict=True))
+    seen, untouched = judged(family), judged(family)
+    assert seen.p_no_loss(loss_margin) == pytest.approx(stats.t.cdf((mean + np.log1p(loss_margin)) / error, n - 1))
+    assert seen.verdict == untouched.verdict
+    np.testing.assert_array_equal(seen.more_rounds, untouched.more_rounds)
+
+
 @given(families, st.floats(1e-3, 0.9), st.floats(1e-3, 0.9))
 def test_a_larger_loss_is_never_easier_to_prove(family: Family, margin: float, more: float) -> None:
     seen = judged(family)

@@ -22,13 +22,9 @@ from bench.cell import Cell
 from bench.records import NoiseRecord
 from bench.store.layout import SweepFolder
 from bench.store.reader import read_sweep
-from tests.synthetic import make_sweep
+from tests.synthetic import QUIET_NOISE, make_sweep
 
-QUIET = NoiseRecord(
-    processors=2, load_before=1.0, steal_share=0.0, others_share=0.02, steal_processors=0.0, others_processors=0.04,
-    thermal_throttles=0,
-)  # fmt: skip
-BUSY = dataclasses.replace(QUIET, others_share=0.4, others_processors=0.8)
+BUSY = dataclasses.replace(QUIET_NOISE, others_share=0.4, others_processors=0.8)
 
 
 def swept(path: Path, **recipe: Any) -> Tables:
@@ -43,7 +39,7 @@ def check(tables: Tables, name: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def quiet(tmp_path_factory: pytest.TempPathFactory) -> Tables:
-    return swept(tmp_path_factory.mktemp("quiet"), machine_noise=lambda _cell, _passed: QUIET)
+    return swept(tmp_path_factory.mktemp("quiet"), machine_noise=lambda _cell, _passed: QUIET_NOISE)
 
 
 # Controls
@@ -121,20 +117,20 @@ def test_a_control_in_two_rounds_has_a_ratio_and_the_reason_for_no_interval(tmp_
 
 
 def test_two_rounds_of_a_control_are_too_few_to_call_the_machine_quiet(tmp_path: Path) -> None:
-    tables = swept(tmp_path, rounds=2, machine_noise=lambda _cell, _passed: QUIET)
+    tables = swept(tmp_path, rounds=2, machine_noise=lambda _cell, _passed: QUIET_NOISE)
     assert noise.verdict_of(tables.noise) == noise.UNKNOWN
     assert "too few rounds to tell the same pytorch cell from itself: 2, and it takes 3" in noise.doubts(tables.noise)
 
 
 def test_a_control_that_scatters_widely_leaves_a_doubt(tmp_path: Path) -> None:
-    tables = swept(tmp_path, noise=0.15, machine_noise=lambda _cell, _passed: QUIET)
+    tables = swept(tmp_path, noise=0.15, machine_noise=lambda _cell, _passed: QUIET_NOISE)
     assert not tables.noise["alarm"].any()
     assert noise.verdict_of(tables.noise) == noise.UNKNOWN
     assert any("under two names may lie 10% apart" in words for words in noise.doubts(tables.noise))
 
 
 def test_without_a_control_the_other_checks_decide(tmp_path: Path) -> None:
-    looked = swept(tmp_path / "looked", controls=False, machine_noise=lambda _cell, _passed: QUIET)
+    looked = swept(tmp_path / "looked", controls=False, machine_noise=lambda _cell, _passed: QUIET_NOISE)
     assert (noise.verdict_of(looked.noise), noise.doubts(looked.noise)) == (noise.QUIET, [])
     blind = swept(tmp_path / "blind", controls=False)
     assert noise.verdict_of(blind.noise) == noise.UNKNOWN
@@ -143,7 +139,7 @@ def test_without_a_control_the_other_checks_decide(tmp_path: Path) -> None:
 
 def test_a_handful_of_runs_tells_neither_drift_nor_steps(tmp_path: Path) -> None:
     recipe: dict[str, Any] = dict(controls=False, rounds=2, batch_sizes=(8,), loops=("idiomatic",))
-    tables = swept(tmp_path, **recipe, machine_noise=lambda _cell, _passed: QUIET)
+    tables = swept(tmp_path, **recipe, machine_noise=lambda _cell, _passed: QUIET_NOISE)
     assert [check(tables, name)["verdict"] for name in (noise.DRIFT, noise.STEP)] == [noise.UNKNOWN] * 2
     assert noise.doubts(tables.noise) == ["too few runs to tell drift", "too few runs to tell a step"]
 
@@ -196,7 +192,7 @@ def test_a_drifting_machine_disturbs_the_sweep(tmp_path: Path) -> None:
 
 def busy_from(share: float) -> Any:
     def seen(_cell: Cell, passed: float) -> NoiseRecord:
-        return BUSY if passed >= share else QUIET
+        return BUSY if passed >= share else QUIET_NOISE
 
     return seen
 

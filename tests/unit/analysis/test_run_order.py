@@ -92,7 +92,7 @@ def test_a_step_is_found_where_it_is() -> None:
 
 
 def test_the_timeline_follows_the_starts(tmp_path: Path) -> None:
-    folder = make_sweep(tmp_path / "s", devices=("cpu",), batch_sizes=(8, "full"), failures=False)
+    folder = make_sweep(tmp_path / "s", devices=("cpu",), batch_sizes=(8, 32, "full"), failures=False, controls=True)
     runs = build_tables(folder).every_run
     line = timeline(runs)
     order = runs.sort_values(["round", "order_in_round"])
